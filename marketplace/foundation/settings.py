@@ -1,0 +1,149 @@
+"""Settings: a TOML file, then `MARKETPLACE_…` variables, then flags; the later wins. Wrong values end in one sentence."""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+PREFIX = "MARKETPLACE_"
+
+Port = Annotated[int, Meta(ge=1, le=65_535)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the message is one sentence for the operator."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that can be set. Units stand last in a name; a wrong value is refused at start, never later."""
+
+    database_url: str = "sqlite:///marketplace.db"
+    """`sqlite:///FILE`, or a libpq URL, several hosts and `target_session_attrs` included."""
+    database_pooler: bool = False
+    """Postgres is reached through a pooler in transaction mode: no prepared statements, no session settings."""
+    read_connections: Annotated[int, Meta(ge=1, le=1000)] = 8
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    workers: Annotated[int, Meta(ge=1, le=256)] = 1
+    trusted_network: bool = False
+    """Nobody but friends reaches the address that is listened on, so it may be other than loopback without keys."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Host headers answered besides the loopback names and `host` itself."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins of foreign pages that may call us, as `https://host[:port]`."""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    shutdown_seconds: Seconds = 10.0
+
+    max_batch: Count = 1000
+    """Orders that may share one transaction; 1 means one transaction an order."""
+    max_waiting_orders: Count = 20_000
+    max_waiting_seconds: Seconds = 2.0
+
+    jobs: bool | None = None
+    """Run the timed jobs inside `serve`; left out, on the embedded database only."""
+    debug: bool = False
+    log_format: Literal["auto", "json", "console"] = "auto"
+    access_log: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.database_url.startswith(("sqlite:///", "postgresql://", "postgres://")):
+            raise ValueError("database_url must begin with sqlite:/// or postgresql://")
+        if self.embedded and self.workers > 1:
+            raise ValueError("more than one worker needs Postgres: set database_url to a postgresql:// URL, or workers to 1")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together: set both or neither")
+        for file in filter(None, (self.tls_cert, self.tls_key)):
+            if not file.is_file():
+                raise ValueError(f"the TLS file {file} does not exist")
+        for origin in self.cors_origins:
+            _check_origin(origin)
+        if not self.trusted_network and not is_loopback(self.host):
+            raise ValueError(
+                f"without keys the server listens on loopback only, not on {self.host}: "
+                "set trusted_network = true if only friends can reach that address (a container's network), "
+                "or keep host 127.0.0.1 and put a proxy that checks callers in front"
+            )
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the database is an SQLite file of our own."""
+        return self.database_url.startswith("sqlite:")
+
+    @property
+    def runs_jobs(self) -> bool:
+        return self.embedded if self.jobs is None else self.jobs
+
+
+def load(
+    *,
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Merge the three sources into settings. Flags that are None count as not given. Raises SettingsError."""
+    values = _read_file(file) if file else {}
+    values |= _read_environment(environment or {})
+    values |= {name: value for name, value in (flags or {}).items() if value is not None}
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise SettingsError(_sentence(str(error))) from None
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"The settings file {file} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The settings file {file} is not valid TOML: {error}.") from None
+
+
+def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Take the variables that name a setting; lists are separated by commas. Unknown names are refused."""
+    fields = {field.name: field for field in msgspec.structs.fields(Settings)}
+    values: dict[str, Any] = {}
+    for variable, text in environment.items():
+        if not variable.startswith(PREFIX) or variable.startswith((f"{PREFIX}TEST_", f"{PREFIX}CONFIG")):
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name not in fields:
+            raise SettingsError(f"{variable} names no setting; see `marketplace serve --help`.")
+        is_list = isinstance(fields[name].default, tuple)
+        values[name] = [part.strip() for part in text.split(",") if part.strip()] if is_list else text
+    return values
+
+
+def _check_origin(origin: str) -> None:
+    parts = urlsplit(origin)
+    if parts.scheme not in ("http", "https") or not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}":
+        raise ValueError(f"cors_origins takes origins such as https://example.org, not {origin!r}")
+
+
+def _sentence(message: str) -> str:
+    """Turn a validation message into a sentence that names the setting first."""
+    problem, _, path = message.partition(" - at `$.")
+    if path:
+        return f"The setting {path.rstrip('`')} is wrong: {problem[0].lower()}{problem[1:]}."
+    return f"The settings cannot be used: {message.removesuffix('.')}."

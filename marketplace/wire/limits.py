@@ -1,0 +1,44 @@
+"""Bounds and shapes that more than one module's requests use."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta
+
+MAX_QUANTITY = 1_000_000_000
+"""The most that a volume or a price may be, so that a product of two fits 63 bits."""
+
+MAX_SEQ = 2**63 - 1
+
+# `(?!\n)`: in Python `$` also matches before a final newline.
+_TRIMMED = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$(?!\n)"
+
+Username = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern=_TRIMMED,
+        description="1 to 128 characters, no control characters, no blank at either end; case matters",
+    ),
+]
+
+MarketName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[a-z0-9][a-z0-9_.-]*$(?!\n)",
+        description="1 to 64 of a-z, 0-9, dot, dash and underscore, beginning with a letter or a digit",
+    ),
+]
+
+Volume = Annotated[int, Meta(ge=0, le=MAX_QUANTITY, description="VM-hours")]
+PositiveVolume = Annotated[int, Meta(ge=1, le=MAX_QUANTITY, description="VM-hours")]
+Price = Annotated[int, Meta(ge=0, le=MAX_QUANTITY, description="credits per VM-hour")]
+Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339, with a zone")]
+Seq = Annotated[int, Meta(ge=1, le=MAX_SEQ)]
+PageSize = Annotated[int, Meta(ge=1, le=1000, description="how many rows at most")]
+Cursor = Annotated[str, Meta(min_length=1, max_length=512, description="`next` of the page before; opaque")]
