@@ -1,0 +1,173 @@
+"""Fixtures that every test may ask for: a database on each engine, a clock, a running lane."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+
+from tests.services import postgres
+from tests.services.clock import SettableClock
+
+if TYPE_CHECKING:
+    from marketplace.database import Database, Lane
+
+FOLDERS_AS_MARKERS = ("races", "crashes")
+
+hypothesis.settings.register_profile("usual", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("long", parent=hypothesis.settings.get_profile("usual"), max_examples=5_000)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="run the long forms: tests marked soak, and more examples")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.load_profile("long" if config.getoption("--soak") else "usual")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in FOLDERS_AS_MARKERS:
+            if name in item.path.parts:
+                item.add_marker(name)
+        if "soak" in item.keywords and not config.getoption("--soak"):
+            item.add_marker(pytest.mark.skip(reason="a long run: give --soak"))
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": False}
+
+
+@pytest.fixture(scope="session")
+def is_soak(request: pytest.FixtureRequest) -> bool:
+    """Whether the long form of a test was asked for."""
+    return bool(request.config.getoption("--soak"))
+
+
+@pytest.fixture
+def clock() -> SettableClock:
+    return SettableClock()
+
+
+# ── databases ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[postgres.Cluster]:
+    """A server for ordinary tests, one a test process: quick, and lost if it crashes."""
+    with _cluster(durable=False) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def durable_cluster() -> Iterator[postgres.Cluster]:
+    """A server of the test's own, with fsync: to crash, freeze, restart and replicate."""
+    with _cluster(durable=True) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def postgres_databases(request: pytest.FixtureRequest) -> Iterator[postgres.Databases]:
+    """Databases on the server for ordinary tests, or on the one that the environment names."""
+    url = os.environ.get(postgres.OVERRIDE) or request.getfixturevalue("postgres_cluster").url()
+    databases = postgres.Databases(url)
+    yield databases
+    databases.close()
+
+
+@pytest.fixture
+def postgres_url(postgres_databases: postgres.Databases) -> Iterator[str]:
+    """A migrated Postgres database of the test's own."""
+    name = postgres_databases.create_migrated()
+    yield postgres_databases.url(name)
+    postgres_databases.drop(name)
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_databases: postgres.Databases) -> Iterator[str]:
+    """A Postgres database without any table."""
+    name = postgres_databases.create()
+    yield postgres_databases.url(name)
+    postgres_databases.drop(name)
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from marketplace.database import schema
+
+    file = tmp_path_factory.mktemp("template") / "marketplace.db"
+    schema.upgrade(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
+    """A migrated SQLite file of the test's own."""
+    for part in _sqlite_template.parent.glob(f"{_sqlite_template.name}*"):
+        if not part.name.endswith(".lock"):
+            shutil.copy(part, tmp_path / part.name)
+    return f"sqlite:///{tmp_path / _sqlite_template.name}"
+
+
+@pytest.fixture
+def empty_sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'empty.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Which engine a test runs on; who asks for it, or for anything built on it, runs on both."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, engine: str) -> str:
+    """A migrated database of the test's own, on each engine in turn."""
+    url: str = request.getfixturevalue(f"{engine}_url")
+    return url
+
+
+@pytest.fixture
+def empty_database_url(request: pytest.FixtureRequest, engine: str) -> str:
+    """A database without any table, on each engine in turn."""
+    url: str = request.getfixturevalue(f"empty_{engine}_url")
+    return url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    from marketplace.database import open_database
+
+    opened = open_database(database_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def hours_lane(database: Database, clock: Callable[[], int]) -> AsyncIterator[Lane]:
+    """The started lane of the hours market, on the settable clock."""
+    from marketplace import hours
+    from marketplace.database import Lane
+
+    lane = Lane(hours.LANE, database, hours.handlers(), clock=clock)
+    await lane.start()
+    yield lane
+    await lane.drain()
+
+
+@contextlib.contextmanager
+def _cluster(*, durable: bool) -> Iterator[postgres.Cluster]:
+    try:
+        with postgres.running(durable=durable) as cluster:
+            yield cluster
+    except postgres.NoBinaries as missing:
+        postgres.unavailable(str(missing))
