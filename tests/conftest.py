@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import hypothesis
 import pytest
 
 from tests.services import postgres
 from tests.services.clock import SettableClock
+from tests.services.relay import Relay
+from tests.services.server import Server
 
 if TYPE_CHECKING:
     from marketplace.database import Database, Lane
@@ -162,6 +164,40 @@ async def hours_lane(database: Database, clock: Callable[[], int]) -> AsyncItera
     await lane.start()
     yield lane
     await lane.drain()
+
+
+# ── processes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class StartServer(Protocol):
+    """Starts `marketplace serve` (or another command) and returns it ready; the fixture ends it."""
+
+    def __call__(
+        self, database_url: str, *flags: str, environment: Mapping[str, str] | None = None, command: str = "serve"
+    ) -> Server: ...
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[StartServer]:
+    """Start as many server processes as a test wants: `server = start_server(database_url, "--workers", "2")`."""
+    with contextlib.ExitStack() as servers:
+
+        def start(
+            database_url: str, *flags: str, environment: Mapping[str, str] | None = None, command: str = "serve"
+        ) -> Server:
+            server = Server(tmp_path, database_url, *flags, environment=environment, command=command)
+            servers.callback(server.close)
+            server.start()
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def start_relay() -> Iterator[Callable[[int], Relay]]:
+    """Put a TCP relay before a port: `relay = start_relay(cluster.port)`, then `cluster.url(port=relay.port)`."""
+    with contextlib.ExitStack() as relays:
+        yield lambda target_port: relays.enter_context(Relay(target_port))
 
 
 @contextlib.contextmanager

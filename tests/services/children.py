@@ -33,6 +33,7 @@ class Child:
         account: pwd.struct_passwd | None = None,
         folder: Path | None = None,
         farewell: signal.Signals = signal.SIGTERM,
+        own_group: bool = False,
     ) -> None:
         self.log = log
         with log.open("ab") as output:
@@ -46,6 +47,7 @@ class Child:
                 user=account.pw_uid if account else None,
                 group=account.pw_gid if account else None,
                 extra_groups=[] if account else None,
+                process_group=0 if own_group else None,
                 preexec_fn=lambda: _die_with_parent(farewell),
             )
         atexit.register(self.end, farewell)
@@ -62,6 +64,11 @@ class Child:
         """Send a signal. A process that is already gone is no error."""
         if self.is_running:
             self.process.send_signal(number)
+
+    def send_to_group(self, number: signal.Signals) -> None:
+        """Send a signal to it and its own children. It must have been started with `own_group`."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
 
     def end(self, number: signal.Signals = signal.SIGTERM, *, timeout_seconds: float = 30) -> int:
         """Send a signal and wait for the end, with SIGKILL when patience ends. Returns the exit code."""

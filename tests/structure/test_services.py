@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
+import anyio
 import asyncpg
 import pytest
 
 from tests.services import postgres
+from tests.services.relay import Relay
 
 
 def test_each_test_gets_a_database_of_its_own(postgres_databases: postgres.Databases) -> None:
@@ -35,3 +40,61 @@ def test_a_replica_follows_its_primary(durable_cluster: postgres.Cluster) -> Non
         durable_cluster.execute("SELECT pg_reload_conf()")
         durable_cluster.execute("CREATE TABLE copied (id int)")
         assert replica.execute("SELECT count(*) FROM copied")[0][0] == 0
+
+
+# ── the relay, before a real server ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def relay(postgres_cluster: postgres.Cluster, start_relay: Callable[[int], Relay]) -> Relay:
+    return start_relay(postgres_cluster.port)
+
+
+async def insert_in_a_transaction(url: str, number: int) -> None:
+    connection = await asyncpg.connect(url, timeout=5)
+    try:
+        async with connection.transaction():
+            await connection.execute("INSERT INTO effects VALUES ($1)", number)
+    finally:
+        connection.terminate()
+
+
+def count_effects(url: str) -> int:
+    count: int = postgres.execute(url, "SELECT count(*) FROM effects")[0][0]
+    return count
+
+
+@pytest.mark.crashes
+@pytest.mark.parametrize(("when", "effects"), [("before", 0), ("after", 1)])
+async def test_the_relay_cuts_before_or_after_a_commit(
+    when: str, effects: int, relay: Relay, postgres_cluster: postgres.Cluster, empty_postgres_url: str
+) -> None:
+    name = empty_postgres_url.partition("?")[0].rpartition("/")[2]
+    url = postgres_cluster.url(name, port=relay.port)
+    postgres.execute(url, "CREATE TABLE effects (number int)")
+    relay.cut("before" if when == "before" else "after")
+    with pytest.raises((OSError, asyncpg.PostgresConnectionError)):
+        await insert_in_a_transaction(url, 1)
+    assert (relay.cuts, count_effects(url)) == (1, effects)
+    await insert_in_a_transaction(url, 2)
+    assert count_effects(url) == effects + 1
+
+
+@pytest.mark.crashes
+async def test_the_relay_holds_what_it_swallows_until_it_passes_again(
+    relay: Relay, postgres_cluster: postgres.Cluster
+) -> None:
+    connection = await asyncpg.connect(postgres_cluster.url(port=relay.port))
+    relay.blackhole()
+    with anyio.move_on_after(0.2) as patience:
+        await asyncio.shield(answer := asyncio.ensure_future(connection.fetchval("SELECT 42")))
+    assert patience.cancelled_caught
+    relay.pass_on()
+    assert await answer == 42
+    relay.reset()
+    with pytest.raises((OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)):
+        await connection.fetchval("SELECT 1")
+    relay.refuse()
+    with pytest.raises((OSError, asyncpg.PostgresConnectionError)):
+        await asyncpg.connect(postgres_cluster.url(port=relay.port))
+    connection.terminate()
