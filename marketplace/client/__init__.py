@@ -1,0 +1,53 @@
+"""The Python SDK: every endpoint of the service as a typed method, sync and async.
+
+    from marketplace.client import Client
+
+    with Client("http://127.0.0.1:8080") as market:
+        market.buy("u1", volume=100, price=3)
+        market.sell(250)
+        print(market.allocation("u1"))
+
+`AsyncClient` has the same methods, to be awaited; what iterates over pages is an iterator in one and an async iterator
+in the other. Answers are the structs of `marketplace.wire`. Errors are `MarketplaceError` and its kinds.
+
+How it is built: `calls` describes each request as a value, `exchange` decides what to try again and when without doing
+any I/O, and `clients` carries the two out. It loads neither a database nor a web framework.
+"""
+
+from marketplace.client.clients import AsyncClient, Client
+from marketplace.client.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    MarketplaceError,
+    Mismatch,
+    NotFound,
+    OutcomeUnknown,
+    ServerError,
+    Unaffordable,
+    Unauthenticated,
+    Unavailable,
+    Unintelligible,
+    Unreachable,
+)
+from marketplace.client.exchange import NEVER_AGAIN, Retry
+
+__all__ = [
+    "NEVER_AGAIN",
+    "AsyncClient",
+    "Client",
+    "Conflict",
+    "Forbidden",
+    "Invalid",
+    "MarketplaceError",
+    "Mismatch",
+    "NotFound",
+    "OutcomeUnknown",
+    "Retry",
+    "ServerError",
+    "Unaffordable",
+    "Unauthenticated",
+    "Unavailable",
+    "Unintelligible",
+    "Unreachable",
+]

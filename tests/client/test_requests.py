@@ -1,0 +1,132 @@
+"""What each method sends, and what it makes of the answer."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from marketplace.client import AsyncClient, Client, Unintelligible
+from marketplace.wire import events, hours
+from tests.client.callers import Caller, answers
+
+Callers = Callable[..., Caller]
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+BID = hours.Bid(7, "gpu", "u1", 100, 40, 60, 3, "gtc", "open", NOON, None)
+SUPPLY = hours.Supply(8, "gpu", "p1", 50, 0, 50, 1, "exhausted", NOON)
+MARKET = hours.Market("gpu", "open", NOON)
+ALLOCATION = hours.Allocation("9-0", "gpu", "u1", 7, 8, 50, 3, NOON)
+EVENT = events.Event("hours", 3, NOON, "default", "bid_placed", "7", "u1", {"volume": 1})
+
+GPU = "/api/v1/hours/markets/gpu"
+ORDERS = [hours.BuyOrder("u1", 5, 3), hours.SellOrder(9, min_price=2)]
+
+# method, arguments, named arguments, verb, path with query, body, answer
+CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], str, str, Any, Any]] = [
+    ("buy", ("u1",), {"volume": 100, "price": 3}, "POST", "/buy", {"username": "u1", "volume": 100, "price": 3},
+     hours.Bought(1, 0, 100)),
+    ("sell", (250,), {}, "POST", "/sell", {"volume": 250}, hours.Sold(2, 250, 0)),
+    ("allocation", ("u 1&",), {}, "GET", "/allocation?username=u+1%26", None, 100),
+    ("market", ("gpu",), {}, "GET", GPU, None, MARKET),
+    ("create_market", ("gpu",), {}, "POST", "/api/v1/hours/markets", {"market": "gpu"}, MARKET),
+    ("open_market", ("gpu",), {}, "PATCH", GPU, {"state": "open"}, MARKET),
+    ("close_market", ("gpu",), {}, "PATCH", GPU, {"state": "closed"}, MARKET),
+    ("place_bid", ("u1",), {"volume": 100, "price": 3, "market": "gpu", "time_in_force": "ioc"}, "POST", f"{GPU}/bids",
+     {"username": "u1", "volume": 100, "price": 3, "time_in_force": "ioc", "expires_at": None}, BID),
+    ("bid", (7,), {"market": "gpu"}, "GET", f"{GPU}/bids/7", None, BID),
+    ("cancel_bid", (7,), {"market": "gpu"}, "DELETE", f"{GPU}/bids/7", None, BID),
+    ("amend_bid", (7,), {"market": "gpu", "price": 0}, "PATCH", f"{GPU}/bids/7", {"price": 0}, BID),
+    ("amend_bid", (7,), {"market": "gpu", "volume": 90, "price": 4}, "PATCH", f"{GPU}/bids/7",
+     {"volume": 90, "price": 4}, BID),
+    ("add_supply", (50,), {"market": "gpu", "min_price": 1, "provider": "p1"}, "POST", f"{GPU}/supplies",
+     {"volume": 50, "min_price": 1, "provider": "p1"}, SUPPLY),
+    ("supply", (8,), {"market": "gpu"}, "GET", f"{GPU}/supplies/8", None, SUPPLY),
+    ("withdraw_supply", (8,), {"market": "gpu"}, "DELETE", f"{GPU}/supplies/8", None, SUPPLY),
+    ("run_orders", (ORDERS,), {"market": "gpu", "atomic": True}, "POST", f"{GPU}/orders:batch",
+     {"orders": [
+         {"side": "buy", "username": "u1", "volume": 5, "price": 3, "time_in_force": "gtc", "expires_at": None},
+         {"side": "sell", "volume": 9, "min_price": 2, "provider": None}], "atomic": True},
+     hours.OrderResults([hours.OrderResult(bid_id=1, allocated=0, remaining=5)])),
+    ("book", (), {"market": "gpu", "limit": 5}, "GET", f"{GPU}/book?limit=5", None,
+     hours.Book("gpu", 9, [hours.Level(3, 1, 40, 40)], [])),
+    ("candles", ("5m",), {"market": "gpu", "since": NOON}, "GET",
+     f"{GPU}/candles?interval=5m&since=2026-01-31T12%3A00%3A00%2B00%3A00", None,
+     hours.Candles("gpu", "5m", [hours.Candle(NOON, 1, 2, 1, 2, 9)])),
+    ("preview", (), {"market": "gpu", "volume": 5, "price": 3}, "GET", f"{GPU}/preview?volume=5&price=3", None,
+     hours.Preview("gpu", 9, 5, 0, 1, 0)),
+]  # fmt: skip
+
+LISTINGS: list[tuple[str, dict[str, Any], str, Any, Any]] = [
+    ("markets", {}, "/api/v1/hours/markets?limit=500", MARKET, hours.Markets),
+    ("bids", {"market": "gpu", "username": "u1", "state": "open"},
+     f"{GPU}/bids?username=u1&state=open&limit=500", BID, hours.Bids),
+    ("supplies", {"market": "gpu", "provider": "p1"}, f"{GPU}/supplies?provider=p1&limit=500", SUPPLY, hours.Supplies),
+    ("fills", {"market": "gpu", "page_size": 2}, f"{GPU}/fills?limit=2", hours.Fill("9-0", 3, 50, NOON), hours.Fills),
+    ("allocations", {"market": "gpu", "username": "u1"}, f"{GPU}/allocations?username=u1&limit=500", ALLOCATION,
+     hours.Allocations),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "args", "named", "verb", "target", "body", "answer"),
+    CALLS,
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_method_sends_its_request_and_returns_the_struct(
+    caller: Callers, method: str, args: Any, named: Any, verb: str, target: str, body: Any, answer: Any
+) -> None:
+    call = caller(answers(httpx.Response(200, content=msgspec.json.encode(answer))))
+    assert call(method, *args, **named) == answer
+    (request,) = call.requests
+    assert (request.method, request.url.raw_path.decode()) == (verb, target)
+    assert (msgspec.json.decode(request.content) if request.content else None) == body
+    assert ("Idempotency-Key" in request.headers) == (verb == "POST")
+    assert request.headers.get("Content-Type") == ("application/json" if body is not None else None)
+
+
+@pytest.mark.parametrize(("method", "named", "target", "row", "page"), LISTINGS)
+def test_a_listing_yields_the_rows_of_every_page(
+    caller: Callers, method: str, named: Any, target: str, row: Any, page: Any
+) -> None:
+    pages = [page([row, row], next="a/b"), page([row], next=None)]
+    call = caller(answers(*[httpx.Response(200, content=msgspec.json.encode(each)) for each in pages]))
+    assert call(method, **named) == [row, row, row]
+    first, second = (request.url.raw_path.decode() for request in call.requests)
+    assert (first, second) == (target, f"{target}&after=a%2Fb")
+
+
+def test_events_are_followed_by_seq_until_a_page_is_empty(caller: Callers) -> None:
+    pages = [events.Events([EVENT], next=3), events.Events([], next=3)]
+    call = caller(answers(*[httpx.Response(200, content=msgspec.json.encode(each)) for each in pages]))
+    assert call("events", after=2) == [EVENT]
+    assert [request.url.params["after"] for request in call.requests] == ["2", "3"]
+    assert {request.url.params["lane"] for request in call.requests} == {"hours"}
+
+
+def test_a_market_name_cannot_leave_its_place_in_the_path(caller: Callers) -> None:
+    call = caller(answers(httpx.Response(200, content=msgspec.json.encode(BID))))
+    call("bid", 7, market="../x?y")
+    assert call.requests[0].url.raw_path == b"/api/v1/hours/markets/..%2Fx%3Fy/bids/7"
+
+
+@pytest.mark.parametrize("content", [b"<html>a proxy's page</html>", b'{"bid_id":"seven"}', b""])
+def test_a_success_in_another_language_is_unintelligible(caller: Callers, content: bytes) -> None:
+    call = caller(answers(httpx.Response(200, content=content)))
+    with pytest.raises(Unintelligible) as caught:
+        call("buy", "u1", volume=1, price=1)
+    assert not caught.value.outcome_known
+
+
+def test_the_two_clients_have_the_same_methods_with_the_same_parameters() -> None:
+    def methods(client: type) -> dict[str, list[inspect.Parameter]]:
+        public = {name: value for name, value in vars(client).items() if not name.startswith("_") and callable(value)}
+        return {name: list(inspect.signature(value).parameters.values()) for name, value in public.items()}
+
+    assert methods(Client) == methods(AsyncClient)
+    assert set(methods(Client)) >= {name for name, *_ in CALLS} | {name for name, *_ in LISTINGS} | {"events"}
