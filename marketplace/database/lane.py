@@ -1,0 +1,353 @@
+"""The lane: the only place that begins, commits and runs again.
+
+Serializable transactions that run beside each other on the same hot tables abort each other about once a commit. So
+the tables of a lane have one writer at a time, and requests that wait together commit together:
+
+    1. BEGIN, then the lane's lock, then the batch is cut: what arrived meanwhile goes along, in arrival order.
+    2. Each module's `apply(tx, log, commands, now=…)` reads once for all, decides each in memory, writes once for all.
+    3. The lane writes the log, the answers to remember and its own row in `commits`, and commits.
+    4. Everybody is told. Nobody is told anything before.
+
+`Busy` means that nothing happened. An error in COMMIT whose outcome the driver cannot know is settled by looking for
+the transaction's own row, under the lane's lock: an old transaction that still runs holds that lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from marketplace.database import failures, idempotency, log, upkeep
+from marketplace.database.engine import Database
+from marketplace.database.failures import Cause
+from marketplace.database.meters import LaneMeters
+from marketplace.database.waiting import Answer, Encode, Entry, Key, Limits, Waiting
+from marketplace.foundation import clock as clocks
+from marketplace.foundation import errors, ids
+from marketplace.foundation.clock import Instant
+
+MAX_ATTEMPTS = 5
+RETRY_SECONDS = 2.0
+SETTLE_SECONDS = 5.0
+TRANSACTION_SECONDS = 60.0
+"""For everything before COMMIT, which alone may take as long as it takes."""
+
+logger = structlog.get_logger(__name__)
+
+
+class Apply(Protocol):
+    """What a module gives to its lane: outcomes of the same length and order as the commands.
+
+    A refusal is an outcome, decided before the first write. Only a command that is `alone` may raise `Abandon` later.
+    """
+
+    def __call__(
+        self, tx: sa.Connection, log: log.Log, commands: Sequence[Any], /, *, now: Instant
+    ) -> Sequence[Any]: ...
+
+
+class Abandon(Exception):
+    """Raised by `apply` for a command that runs alone: undo all its writes, and refuse it."""
+
+    def __init__(self, refusal: errors.Refusal) -> None:
+        super().__init__(refusal.detail)
+        self.refusal = refusal
+
+
+class Lane:
+    """One lane in this process. Other processes may have the same one: the database's lock is between them."""
+
+    def __init__(
+        self,
+        name: str,
+        database: Database,
+        handlers: Mapping[type, Apply],
+        *,
+        limits: Limits | None = None,
+        clock: Callable[[], Instant] = clocks.now,
+    ) -> None:
+        self.name = name
+        self._database = database
+        self._handlers: dict[type, Apply] = {upkeep.Forget: upkeep.apply, **handlers}
+        self._clock = clock
+        self._meters = LaneMeters(name)
+        self._waiting = Waiting(limits or Limits(), self._meters)
+        self._writer: asyncio.Task[None] | None = None
+        self._is_closing = False
+        self._lock_statement = f"LOCK TABLE lane_{name} IN EXCLUSIVE MODE"
+
+    async def start(self) -> None:
+        """Begin to serve, in a task of our own that no request can cancel."""
+        self._writer = asyncio.create_task(self._write(), name=f"lane {self.name}")
+
+    async def drain(self) -> None:
+        """Accept nothing more, answer everything accepted, and stop."""
+        self._is_closing = True
+        self._waiting.wake()
+        if self._writer:
+            await self._writer
+
+    async def run(self, command: Any) -> Any:
+        """Run one command and return its outcome. Raises its refusal, Busy, OutcomeUnknown or Broken."""
+        return await self._enter(Entry(command, key=None, encode=None))
+
+    async def answer(self, command: Any, *, key: Key, encode: Encode) -> Answer:
+        """Run one command once for all copies of a request, and return what the first one is told, byte for byte.
+
+        `encode` makes the bytes from the outcome or the refusal. Raises what may end otherwise on another try.
+        """
+        answer: Answer = await self._enter(Entry(command, key=key, encode=encode))
+        return answer
+
+    @property
+    def waiting_orders(self) -> int:
+        return self._waiting.orders
+
+    def oldest_waiting_seconds(self) -> float:
+        return self._waiting.oldest_seconds()
+
+    async def _enter(self, entry: Entry) -> Any:
+        if self._is_closing:
+            raise errors.Busy("The server is shutting down; nothing happened, try again in a second.")
+        self._waiting.add(entry)
+        result = await entry.future
+        if isinstance(result, errors.Refusal):
+            raise result
+        return result
+
+    # ── the writer ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _write(self) -> None:
+        for failures_in_a_row in itertools.count():
+            batch = _Batch()
+            try:
+                while not (self._is_closing and not self._waiting):
+                    await self._waiting.arrival()
+                    batch = _Batch()
+                    if self._waiting:
+                        await self._carry_through(batch)
+                return
+            except Exception:
+                logger.exception("lane_writer_failed", lane=self.name)
+                self._meters.restarts.inc()
+                batch.resolve(lambda: errors.Broken("Something broke on our side; nothing was written."))
+                await asyncio.sleep(min(0.05 * 2 ** min(failures_in_a_row, 5), 1.0))
+
+    async def _carry_through(self, batch: _Batch) -> None:
+        """Run one batch until it is committed or nothing of it can be, and tell everybody."""
+        for attempt in itertools.count(1):
+            try:
+                await self._attempt(batch)
+            except Abandon as abandon:
+                batch.abandon(abandon.refusal)
+                if not batch.entries:
+                    return
+            except Exception as error:  # noqa: BLE001 (what it means is for `failures` to say)
+                if not await self._recover(batch, error, attempt):
+                    return
+            else:
+                self._tell(batch)
+                return
+
+    async def _recover(self, batch: _Batch, error: Exception, attempt: int) -> bool:
+        """Do what the cause of a failure asks for, and say whether the batch is to run again."""
+        if batch.is_committing and not failures.is_certain_abort(error):
+            was_committed = await self._was_committed(batch)
+            if was_committed is not False:
+                self._tell(batch) if was_committed else self._tell_unknown(batch)
+                return False
+            cause = Cause.LOST
+        else:
+            cause = failures.cause_of(error)
+        if cause is Cause.BUG:
+            await self._isolate(batch, error)
+            return False
+        self._meters.retried(cause.value)
+        if self._gives_up(batch, cause, attempt):
+            self._tell_busy(batch, cause)
+            return False
+        await asyncio.sleep(_pause_seconds(cause, attempt))
+        return True
+
+    def _gives_up(self, batch: _Batch, cause: Cause, attempt: int) -> bool:
+        if not batch.entries:  # nothing was cut: whoever waits is refused by the clock, if it comes to that
+            return not self._waiting
+        has_tried_enough = attempt >= MAX_ATTEMPTS or batch.seconds() > RETRY_SECONDS
+        return cause is Cause.UNAVAILABLE or has_tried_enough
+
+    async def _isolate(self, batch: _Batch, error: Exception) -> None:
+        """Halve a batch that met a bug until the request that meets it is alone; the others are served in order."""
+        if not batch.entries:
+            raise error
+        if len(batch.entries) == 1:
+            logger.error(
+                "poisonous_request", lane=self.name, command=type(batch.entries[0].command).__name__, exc_info=error
+            )
+            self._meters.poisonous.inc()
+            batch.resolve(lambda: errors.Broken("This request met a bug of ours; nothing of it was written."))
+            return
+        middle = len(batch.entries) // 2
+        for part in (batch.entries[:middle], batch.entries[middle:]):
+            await self._carry_through(_Batch(part))
+
+    # ── one transaction ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _attempt(self, batch: _Batch) -> None:
+        batch.is_committing = False
+        async with self._turn(), asyncio.timeout(TRANSACTION_SECONDS) as limit:
+            await self._with_connection(lambda tx: self._transact(tx, batch, limit))
+
+    async def _with_connection(self, work: Callable[[sa.Connection], Any]) -> Any:
+        connection: AsyncConnection = await self._database.writer.connect()
+        try:
+            return await connection.run_sync(work)
+        except Abandon:
+            raise
+        except BaseException as error:
+            if not isinstance(error, Exception) or failures.cause_of(error) is Cause.LOST:
+                await connection.invalidate()
+            raise
+        finally:
+            await connection.close()
+
+    def _turn(self) -> contextlib.AbstractAsyncContextManager[Any]:
+        return contextlib.nullcontext() if self._database.is_postgres else self._database.writer_turn
+
+    def _transact(self, tx: sa.Connection, batch: _Batch, limit: asyncio.Timeout) -> None:
+        with tx.begin() as transaction:
+            self._lock(tx)
+            if not batch.entries:
+                batch.cut(self._waiting)
+            if not batch.entries:
+                transaction.rollback()
+                return
+            for entry in batch.entries:
+                entry.attempts += 1
+            head = log.read_head(tx, self.name)
+            book = log.Log(self.name, last_seq=head.last_seq, at=max(self._clock(), head.at))
+            answers = self._decide(tx, book, batch)
+            if not (book.count or answers or book.is_dirty):
+                transaction.rollback()
+                return
+            log.write_answers(tx, answers)
+            batch.token, batch.last_seq = ids.new_token(), book.last_seq
+            book.write(tx, batch.token)
+            limit.reschedule(None)
+            batch.is_committing = True
+            transaction.commit()
+
+    def _lock(self, tx: sa.Connection) -> None:
+        """Take the lane's turn. It freezes no snapshot, so what the turn before committed is seen."""
+        if self._database.is_postgres:
+            tx.exec_driver_sql(self._lock_statement)
+
+    def _decide(self, tx: sa.Connection, book: log.Log, batch: _Batch) -> Sequence[tuple[Any, ...]]:
+        copies = idempotency.Copies(tx, self.name, batch.entries)
+        outcomes: list[Any] = []
+        for apply, run in itertools.groupby(copies.fresh, key=self._handler):
+            entries = list(run)
+            if apply is None:
+                outcomes += [entry.abandoned for entry in entries]
+            else:
+                outcomes += apply(tx, book, [entry.command for entry in entries], now=book.at)
+        batch.results, answers = copies.results(outcomes, at=book.at)
+        return answers
+
+    def _handler(self, entry: Entry) -> Apply | None:
+        return None if entry.abandoned else self._handlers[type(entry.command)]
+
+    async def _was_committed(self, batch: _Batch) -> bool | None:
+        """Look for the batch's own row in a new connection, under the lock; None where 5 s did not suffice."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        for attempt in itertools.count(1):
+            try:
+                async with self._turn(), asyncio.timeout(deadline - time.monotonic()):
+                    found: bool = await self._with_connection(lambda tx: self._has_commit(tx, batch))
+                    return found
+            except Exception as error:
+                if time.monotonic() >= deadline:
+                    logger.warning("commit_unsettled", lane=self.name, exc_info=error)
+                    return None
+                await asyncio.sleep(min(_pause_seconds(Cause.LOST, attempt), max(deadline - time.monotonic(), 0)))
+        raise AssertionError("unreachable")
+
+    def _has_commit(self, tx: sa.Connection, batch: _Batch) -> bool:
+        with tx.begin():
+            self._lock(tx)
+            return log.has_commit(tx, self.name, last_seq=batch.last_seq, token=batch.token)
+
+    # ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _tell(self, batch: _Batch) -> None:
+        if not batch.entries:
+            return
+        for entry, result in zip(batch.entries, batch.results, strict=True):
+            entry.resolve(result)
+        orders = sum(entry.orders for entry in batch.entries)
+        self._meters.orders.inc(orders)
+        self._meters.batch_orders.observe(orders)
+        self._meters.wait_seconds.observe(batch.cut_at - batch.entries[0].arrived)
+        self._meters.commit_seconds.observe(batch.seconds())
+
+    def _tell_busy(self, batch: _Batch, cause: Cause) -> None:
+        self._meters.busy(cause.value, len(batch.entries))
+        batch.resolve(
+            lambda: errors.Busy("The database is not available right now; nothing happened, try again in a second.")
+        )
+
+    def _tell_unknown(self, batch: _Batch) -> None:
+        self._meters.undecided.inc(len(batch.entries))
+        batch.resolve(
+            lambda: errors.OutcomeUnknown(
+                "The database went away during the commit. Send the request again with the same Idempotency-Key, "
+                "or look whether it took effect."
+            )
+        )
+
+
+class _Batch:
+    """Requests that share a transaction, and what is known of it."""
+
+    def __init__(self, entries: list[Entry] | None = None) -> None:
+        self.entries = entries or []
+        self.results: list[Any] = []
+        self.cut_at = time.monotonic()
+        self.is_committing = False
+        self.token = ""
+        self.last_seq = 0
+
+    def cut(self, waiting: Waiting) -> None:
+        self.entries = waiting.cut()
+        self.cut_at = time.monotonic()
+
+    def seconds(self) -> float:
+        """Return how long ago it was cut."""
+        return time.monotonic() - self.cut_at
+
+    def resolve(self, refusal: Callable[[], errors.Refusal]) -> None:
+        for entry in self.entries:
+            entry.resolve(refusal())
+
+    def abandon(self, refusal: errors.Refusal) -> None:
+        """Refuse the one request that ran alone; with a key it goes once more, only to be remembered."""
+        (entry,) = self.entries
+        if entry.key and refusal.storable:
+            entry.abandoned = refusal
+        else:
+            entry.resolve(refusal)
+            self.entries = []
+
+
+def _pause_seconds(cause: Cause, attempt: int) -> float:
+    """A collision may go on at once; a lost server gets a little longer each time."""
+    base = 0.001 if cause is Cause.COLLISION else 0.02
+    return min(base * 2.0**attempt, 0.5) * random.uniform(0.5, 1.0)  # noqa: S311 (spreads, hides nothing)

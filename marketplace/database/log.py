@@ -1,0 +1,185 @@
+"""The lanes' books: what each transaction did (`commits`), what each accepted command was (`events`), and what callers
+with an Idempotency-Key were told (`answers`). Only the lane writes them.
+
+A lane's `seq` is dense and gap-free in commit order by construction: one writer at a time reads the last one and
+writes the next ones in the transaction that holds the lane's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+
+from marketplace.database import bulk
+from marketplace.database.metadata import metadata
+from marketplace.foundation.clock import Instant
+
+# Split by lane on Postgres: serializable transactions of two lanes that share a page abort each other.
+_by_lane: dict[str, Any] = {"postgresql_partition_by": "LIST (lane)"}
+
+commits = sa.Table(
+    "commits",
+    metadata,
+    sa.Column("lane", sa.Text, primary_key=True),
+    sa.Column("last_seq", sa.BigInteger, primary_key=True, comment="the lane's last seq after this transaction"),
+    sa.Column(
+        "token", sa.Text, primary_key=True, comment="made up by the writer: finds a COMMIT whose answer was lost"
+    ),
+    sa.Column(
+        "count", sa.Integer, nullable=False, comment="commands accepted: they are last_seq - count + 1 … last_seq"
+    ),
+    sa.Column("at", sa.BigInteger, nullable=False, comment="instant; never goes back within a lane"),
+    sa.CheckConstraint("count >= 0", name="count_not_negative"),
+    sa.CheckConstraint("last_seq >= count", name="seqs_begin_at_one"),
+    comment="one row a transaction of a lane",
+    **_by_lane,
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("lane", sa.Text, primary_key=True),
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.BigInteger, nullable=False, comment="instant of the transaction"),
+    sa.Column("topic", sa.Text, nullable=False, comment="the module"),
+    sa.Column("kind", sa.Text, nullable=False, comment="what happened, as bid_placed"),
+    sa.Column("subject", sa.Text, nullable=False, comment="what it happened to, as default/17"),
+    sa.Column("member", sa.Text, nullable=True, comment="whose it is; null where nobody's"),
+    sa.Column("data", sa.Text, nullable=False, comment="JSON: enough to replay the command"),
+    sa.CheckConstraint("seq >= 1", name="seq_positive"),
+    comment="the log: one row an accepted command",
+    **_by_lane,
+)
+
+answers = sa.Table(
+    "answers",
+    metadata,
+    sa.Column("lane", sa.Text, primary_key=True),
+    sa.Column("caller", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True, comment="the Idempotency-Key"),
+    sa.Column("fingerprint", sa.Text, nullable=False, comment="hash of the request, to refuse another one"),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("body", sa.Text, nullable=False, comment="the answer, byte for byte"),
+    sa.Column("at", sa.BigInteger, nullable=False, comment="instant; kept for 72 h from then"),
+    sa.Index("answers_by_age", "lane", "at"),
+    comment="what a caller was told, so that a second copy of a request is told the same",
+    **_by_lane,
+)
+
+
+class Head(NamedTuple):
+    """Where a lane stands."""
+
+    last_seq: int
+    at: Instant
+
+
+class Log:
+    """Hands out the lane's next seqs; the lane writes the entries once, at the end of its transaction."""
+
+    def __init__(self, lane: str, *, last_seq: int, at: Instant) -> None:
+        self.lane = lane
+        self.first_seq = last_seq + 1
+        self.last_seq = last_seq
+        self.at = at
+        self.is_dirty = False
+        """Set by upkeep that writes without a command; otherwise no entry means that there is nothing to commit."""
+        self._entries: list[bulk.Row] = []
+
+    @property
+    def next_seq(self) -> int:
+        """The seq that the next entry will have."""
+        return self.last_seq + 1
+
+    @property
+    def count(self) -> int:
+        return self.last_seq - self.first_seq + 1
+
+    def append(self, *, topic: str, kind: str, subject: str, member: str | None, data: object) -> int:
+        """Take the next seq for an accepted command. `data` is anything that msgspec writes as JSON."""
+        self.last_seq += 1
+        text = _encode(data).decode()
+        self._entries.append((self.lane, self.last_seq, self.at, topic, kind, subject, member, text))
+        return self.last_seq
+
+    def write(self, tx: sa.Connection, token: str) -> None:
+        """Write the entries, and the row by which this transaction can be found."""
+        _insert_events.execute(tx, self._entries)
+        tx.execute(
+            _insert_commit,
+            {"lane": self.lane, "last_seq": self.last_seq, "token": token, "count": self.count, "at": self.at},
+        )
+
+
+_encode = msgspec.json.Encoder().encode
+_insert_events = bulk.insert_into(events, *events.c.keys())
+_insert_commit = sa.insert(commits)
+_select_head = (
+    sa.select(commits.c.last_seq, commits.c.at)
+    .where(commits.c.lane == sa.bindparam("lane"))
+    .order_by(commits.c.last_seq.desc(), commits.c.token.desc())
+    .limit(1)
+)
+_select_commit = sa.select(commits.c.token).where(
+    commits.c.lane == sa.bindparam("lane"),
+    commits.c.last_seq == sa.bindparam("last_seq"),
+    commits.c.token == sa.bindparam("token"),
+)
+_select_answers = bulk.Bulk(
+    {"caller": sa.Text(), "key": sa.Text()},
+    lambda rows: (
+        sa.select(answers.c.caller, answers.c.key, answers.c.fingerprint, answers.c.status, answers.c.body)
+        .select_from(rows)
+        .join(answers, sa.and_(answers.c.caller == rows.c.caller, answers.c.key == rows.c.key))
+        .where(answers.c.lane == sa.bindparam("lane"))
+    ),
+)
+_insert_answers = bulk.insert_into(answers, *answers.c.keys())
+
+
+def read_head(tx: sa.Connection, lane: str) -> Head:
+    """Return the lane's last seq and instant: 0 and 0 before its first commit."""
+    row = tx.execute(_select_head, {"lane": lane}).first()
+    return Head(row.last_seq, row.at) if row else Head(0, 0)
+
+
+def has_commit(tx: sa.Connection, lane: str, *, last_seq: int, token: str) -> bool:
+    """Tell whether the transaction that meant to leave this row was committed."""
+    return tx.execute(_select_commit, {"lane": lane, "last_seq": last_seq, "token": token}).first() is not None
+
+
+def read_answers(tx: sa.Connection, lane: str, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Any]:
+    """Return the stored answers for (caller, key) pairs, those that there are."""
+    return {(row.caller, row.key): row for row in _select_answers.fetch(tx, keys, lane=lane)}
+
+
+def write_answers(tx: sa.Connection, rows: Sequence[bulk.Row]) -> None:
+    """Store (lane, caller, key, fingerprint, status, body, at) rows."""
+    _insert_answers.execute(tx, rows)
+
+
+def delete_old(tx: sa.Connection, lane: str, *, answered_before: Instant, committed_before: Instant, limit: int) -> int:
+    """Forget at most `limit` answers and as many commits of the lane; its last commit stays. Return how many went."""
+    old_keys = (
+        sa.select(answers.c.caller, answers.c.key)
+        .where(answers.c.lane == lane, answers.c.at < answered_before)
+        .order_by(answers.c.at, answers.c.caller, answers.c.key)
+        .limit(limit)
+    )
+    gone = tx.execute(
+        sa.delete(answers).where(answers.c.lane == lane, sa.tuple_(answers.c.caller, answers.c.key).in_(old_keys))
+    ).rowcount
+    last = read_head(tx, lane).last_seq
+    old_commits = (
+        sa.select(commits.c.last_seq)
+        .where(commits.c.lane == lane, commits.c.at < committed_before, commits.c.last_seq < last)
+        .order_by(commits.c.last_seq)
+        .limit(limit)
+    )
+    return (
+        gone
+        + tx.execute(sa.delete(commits).where(commits.c.lane == lane, commits.c.last_seq.in_(old_commits))).rowcount
+    )

@@ -1,0 +1,201 @@
+"""Proves the books of the hours market: by sums over the tables, and by replaying the log from its first entry.
+
+The replay is a second, simpler reading of the same rule: whole books in memory, one command after the other, nothing
+batched, nothing read in chunks. What it ends with must be what the tables say, to the last row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from marketplace.database import log
+from marketplace.foundation.clock import Instant
+from marketplace.hours import matching, model, service, sql
+from marketplace.hours.book import Side
+from marketplace.hours.lookups import ALLOCATION_COLUMNS
+from marketplace.hours.model import Allocation, Bid, Supply
+from marketplace.hours.tables import LANE, allocated_totals, allocations, bids, supplies
+
+PAGE = 5_000
+SHOWN = 5
+
+_decode = msgspec.json.Decoder(model.Command).decode
+
+
+def audit(tx: sa.Connection) -> list[str]:
+    """Return what is wrong with the books, a sentence each; nothing for books that balance."""
+    return [*_check_sums(tx), *_check_log(tx), *_check_replay(tx)]
+
+
+# ── sums ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _check_sums(tx: sa.Connection) -> Iterator[str]:
+    for table, id_column in ((bids, bids.c.bid_id), (supplies, supplies.c.supply_id)):
+        for row in tx.execute(_unbalanced(table, id_column)):
+            yield (
+                f"{table.name}: {row.market}/{row.id} has volume {row.volume}, "
+                f"but {row.remaining} remaining and {row.allocated} allocated"
+            )
+    for row in tx.execute(_wrong_totals()):
+        yield f"allocated_totals: {row.username!r} on {row.market} has {row.total}, but allocations of {row.allocated}"
+
+
+def _unbalanced(table: sa.Table, id_column: sa.Column[int]) -> sa.Select[Any]:
+    sums = _sum_by(allocations.c.market, allocations.c[id_column.name])
+    allocated = sa.func.coalesce(sums.c.allocated, 0)
+    return (
+        sa.select(
+            table.c.market, id_column.label("id"), table.c.volume, table.c.remaining, allocated.label("allocated")
+        )
+        .outerjoin(sums, sa.and_(sums.c.market == table.c.market, sums.c[id_column.name] == id_column))
+        .where(table.c.volume != table.c.remaining + allocated)
+        .order_by(table.c.market, id_column)
+        .limit(SHOWN)
+    )
+
+
+def _wrong_totals() -> sa.Select[Any]:
+    sums = _sum_by(allocations.c.market, allocations.c.username)
+    is_same = sa.and_(sums.c.market == allocated_totals.c.market, sums.c.username == allocated_totals.c.username)
+    market = sa.func.coalesce(sums.c.market, allocated_totals.c.market)
+    username = sa.func.coalesce(sums.c.username, allocated_totals.c.username)
+    total = sa.func.coalesce(allocated_totals.c.volume, 0)
+    allocated = sa.func.coalesce(sums.c.allocated, 0)
+    return (
+        sa.select(
+            market.label("market"), username.label("username"), total.label("total"), allocated.label("allocated")
+        )
+        .select_from(sums.outerjoin(allocated_totals, is_same, full=True))
+        .where(total != allocated)
+        .order_by(market, username)
+        .limit(SHOWN)
+    )
+
+
+def _sum_by(*columns: sa.Column[Any]) -> sa.Subquery:
+    return sa.select(*columns, sa.func.sum(allocations.c.volume).label("allocated")).group_by(*columns).subquery("sums")
+
+
+# ── the log ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _check_log(tx: sa.Connection) -> Iterator[str]:
+    events = log.events
+    count, first, last = tx.execute(
+        sa.select(sa.func.count(), sa.func.min(events.c.seq), sa.func.max(events.c.seq)).where(events.c.lane == LANE)
+    ).one()
+    if count and (first != 1 or last != count):
+        yield f"events: {count} entries from seq {first} to {last}; they should be 1 to {count}"
+    head = log.read_head(tx, LANE).last_seq
+    if head != (last or 0):
+        yield f"commits: the last one says seq {head}, the log ends at {last or 0}"
+
+
+# ── the replay ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Replay:
+    """The whole market in memory, as the log tells it."""
+
+    def __init__(self) -> None:
+        self.now: Instant = 0
+        self.bids: dict[tuple[str, int], Bid] = {}
+        self.supplies: dict[tuple[str, int], Supply] = {}
+        self.allocations: dict[tuple[str, int, int], Allocation] = {}
+        self._bid_sides: dict[str, Side[Bid]] = {}
+        self._supply_sides: dict[str, Side[Supply]] = {}
+
+    def run(self, seq: int, at: Instant, command: model.Command) -> None:
+        """Do again what one entry of the log says."""
+        self.now = at
+        match command:
+            case model.PlaceBid():
+                bid = self.bids[command.market, seq] = service.new_bid(command, seq=seq, now=at)
+                self._serve(seq, bid)
+            case model.AddSupply():
+                supply = self.supplies[command.market, seq] = service.new_supply(command, seq=seq, now=at)
+                bids_in_order = self._side(self._bid_sides, supply.market).in_order()
+                self._note(seq, matching.serve_supply(supply, bids_in_order))
+                self._side(self._supply_sides, supply.market).add(supply)
+            case model.AmendBid():
+                self._amend(seq, command)
+            case model.CancelBid():
+                self.bids[command.market, command.bid_id].state = "cancelled"
+            case model.ExpireBid():
+                self.bids[command.market, command.bid_id].state = "expired"
+            case model.WithdrawSupply():
+                self.supplies[command.market, command.supply_id].state = "withdrawn"
+
+    def _amend(self, seq: int, command: model.AmendBid) -> None:
+        bid = self.bids[command.market, command.bid_id]
+        volume = bid.volume if command.volume is None else command.volume
+        price = bid.price if command.price is None else command.price
+        keeps_place = matching.keeps_place(bid, volume=volume, price=price)
+        bid.resize(volume)
+        if not keeps_place:
+            bid.price, bid.seq = price, seq
+            self._serve(seq, bid)
+
+    def _serve(self, seq: int, bid: Bid) -> None:
+        self._note(seq, matching.serve_bid(bid, self._side(self._supply_sides, bid.market).in_order()))
+        if bid.time_in_force == "ioc" and bid.state == "open":
+            bid.state = "cancelled"
+        self._side(self._bid_sides, bid.market).add(bid)
+
+    def _note(self, seq: int, matches: Iterator[tuple[Bid, Supply, int]]) -> None:
+        for position, (bid, supply, volume) in enumerate(matches):
+            self.allocations[bid.market, seq, position] = Allocation(
+                bid.market, seq, position, bid.bid_id, supply.supply_id, bid.username, volume, bid.price, self.now
+            )
+
+    def _side(self, sides: dict[str, Side[Any]], market: str) -> Side[Any]:
+        return sides.setdefault(market, Side(lambda: self.now))
+
+
+def _check_replay(tx: sa.Connection) -> Iterator[str]:
+    replay = Replay()
+    for row in _pages(tx, log.events, [log.events.c.seq], log.events.c.lane == LANE):
+        try:
+            replay.run(row.seq, row.at, _decode(row.data))
+        except (KeyError, msgspec.MsgspecError) as error:
+            yield f"events: seq {row.seq} cannot be replayed: {error!r}"
+            return
+    yield from _differences("bids", replay.bids, _pages(tx, bids, [bids.c.bid_id]), sql.BID_COLUMNS, Bid, 2)
+    yield from _differences(
+        "supplies", replay.supplies, _pages(tx, supplies, [supplies.c.supply_id]), sql.SUPPLY_COLUMNS, Supply, 2
+    )
+    order = [allocations.c.seq, allocations.c.position]
+    rows = _pages(tx, allocations, order)
+    yield from _differences("allocations", replay.allocations, rows, ALLOCATION_COLUMNS, Allocation, 3)
+
+
+def _pages(
+    tx: sa.Connection, table: sa.Table, order: list[sa.Column[Any]], where: sa.ColumnElement[bool] | None = None
+) -> Iterator[sa.Row[Any]]:
+    """Yield all rows of a table in an order that is unique, a page at a time."""
+    query = sa.select(table).order_by(*order).limit(PAGE)
+    query = query if where is None else query.where(where)
+    page = tx.execute(query).fetchall()
+    while page:
+        yield from page
+        last = [getattr(page[-1], column.name) for column in order]
+        page = tx.execute(query.where(sa.tuple_(*order) > sa.tuple_(*last))).fetchall() if len(page) == PAGE else []
+
+
+def _differences(
+    name: str, expected: dict[Any, Any], rows: Iterator[sa.Row[Any]], columns: list[Any], record: type, key_length: int
+) -> Iterator[str]:
+    """Compare a table with what the replay ended with; at most a few sentences."""
+    shown = 0
+    for row in rows:
+        found = record(*(getattr(row, column.name) for column in columns))
+        key = tuple(getattr(row, column.name) for column in columns[:key_length])
+        if expected.pop(key, None) != found and (shown := shown + 1) <= SHOWN:
+            yield f"{name}: the row {found} is not what the log gives"
+    if expected:
+        yield f"{name}: {len(expected)} rows that the log gives are missing, {next(iter(expected))} for one"

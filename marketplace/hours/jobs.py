@@ -1,0 +1,54 @@
+"""Timed steps of the hours market."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from marketplace.database import Database, Lane
+from marketplace.database.upkeep import Forget
+from marketplace.foundation import clock
+from marketplace.foundation.errors import Refusal
+from marketplace.foundation.jobs import Job
+from marketplace.hours import lookups
+from marketplace.hours.model import ExpireBid
+
+CHUNK = 500
+
+
+async def expire_bids(database: Database, lane: Lane) -> int:
+    """Close the open bids whose time has come, a chunk a transaction; return how many.
+
+    Matching passes an expired bid over from its instant on: this only says so in the books. Whoever is faster, a cancel
+    or another worker, wins; the other finds the bid closed.
+    """
+    count = 0
+    while due := await database.read_one(lookups.list_due_bids, now=clock.now(), limit=CHUNK):
+        outcomes = await asyncio.gather(
+            *(lane.run(ExpireBid(market, bid_id)) for market, bid_id in due), return_exceptions=True
+        )
+        for failure in (each for each in outcomes if isinstance(each, Exception)):
+            if not isinstance(failure, Refusal) or not failure.storable:
+                raise failure
+        count += len(due)
+    return count
+
+
+async def forget_old_answers(_database: Database, lane: Lane) -> int:
+    """Delete remembered answers past their 72 h and old commit rows, a chunk a transaction; return how many."""
+    count = 0
+    while gone := await lane.run(Forget()):
+        count += gone
+    return count
+
+
+JOBS: Sequence[Job] = (
+    Job("hours.expire_bids", 1.0, expire_bids),
+    Job("hours.forget_old_answers", 600.0, forget_old_answers),
+)
+
+
+JOBS = (
+    Job("hours.expire_bids", every_seconds=1, run=expire_bids),
+    Job("hours.forget_old_answers", every_seconds=600, run=forget_old_answers),
+)
