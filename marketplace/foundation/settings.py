@@ -1,4 +1,4 @@
-"""Settings: a TOML file, then `MARKETPLACE_…` variables, then flags; the later wins. Wrong values end in one sentence."""
+"""Settings: a TOML file, then `MARKETPLACE_…` variables, then flags; the later wins. A wrong one ends in a sentence."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import msgspec
 from msgspec import Meta
 
 PREFIX = "MARKETPLACE_"
+NOT_SETTINGS = (f"{PREFIX}CONFIG", f"{PREFIX}URL")
+"""Variables of the command line: where the settings file is, and which server to talk to."""
 
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -60,7 +62,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if not self.database_url.startswith(("sqlite:///", "postgresql://", "postgres://")):
             raise ValueError("database_url must begin with sqlite:/// or postgresql://")
         if self.embedded and self.workers > 1:
-            raise ValueError("more than one worker needs Postgres: set database_url to a postgresql:// URL, or workers to 1")
+            raise ValueError(
+                "more than one worker needs Postgres: set database_url to a postgresql:// URL, or workers to 1"
+            )
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key go together: set both or neither")
         for file in filter(None, (self.tls_cert, self.tls_key)):
@@ -125,7 +129,7 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     fields = {field.name: field for field in msgspec.structs.fields(Settings)}
     values: dict[str, Any] = {}
     for variable, text in environment.items():
-        if not variable.startswith(PREFIX) or variable.startswith((f"{PREFIX}TEST_", f"{PREFIX}CONFIG")):
+        if not variable.startswith(PREFIX) or variable in NOT_SETTINGS or variable.startswith(f"{PREFIX}TEST_"):
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name not in fields:

@@ -1,0 +1,115 @@
+"""Every setting as a flag, in groups that commands take as they need them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+from marketplace.cli.terminal import Stop
+
+if TYPE_CHECKING:
+    from marketplace.foundation.settings import Settings
+
+CONFIG_VARIABLE = "MARKETPLACE_CONFIG"
+
+NETWORK = Group.create_ordered("Network")
+DATABASE = Group.create_ordered("Database")
+LANES = Group.create_ordered("Lanes")
+OTHER = Group.create_ordered("Logs and processes")
+
+
+def _flag(*names: str, help: str, group: Group) -> Parameter:  # noqa: A002
+    return Parameter(name=names or None, help=help, group=group)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class DatabaseFlags:
+    config: Annotated[
+        Path | None,
+        Parameter(
+            env_var=CONFIG_VARIABLE, help="A TOML file of settings; variables and flags win over it.", group=OTHER
+        ),
+    ] = None
+    database_url: Annotated[
+        str | None, _flag(help="sqlite:///FILE (default sqlite:///marketplace.db) or postgresql://…", group=DATABASE)
+    ] = None
+    database_pooler: Annotated[
+        bool | None, _flag(help="Postgres is reached through a pooler in transaction mode.", group=DATABASE)
+    ] = None
+    read_connections: Annotated[int | None, _flag(help="Connections for reads, a worker (8).", group=DATABASE)] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class LogFlags:
+    debug: Annotated[
+        bool | None, _flag("--debug", "-d", help="Log everything, and show errors with their stack.", group=OTHER)
+    ] = None
+    log_format: Annotated[
+        Literal["auto", "json", "console"] | None,
+        _flag(help="Shape of the log; auto is console at a terminal, else json.", group=OTHER),
+    ] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class LaneFlags:
+    max_batch: Annotated[
+        int | None, _flag(help="Orders that may share a transaction (1000); 1 gives each its own.", group=LANES)
+    ] = None
+    max_waiting_orders: Annotated[
+        int | None, _flag(help="Orders that may wait before more are turned away (20000).", group=LANES)
+    ] = None
+    max_waiting_seconds: Annotated[
+        float | None, _flag(help="How long one may wait before more are turned away (2).", group=LANES)
+    ] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ServerFlags:
+    host: Annotated[str | None, _flag(help="The address to listen on (127.0.0.1).", group=NETWORK)] = None
+    port: Annotated[int | None, _flag("--port", "-p", help="The port to listen on (8080).", group=NETWORK)] = None
+    workers: Annotated[int | None, _flag(help="Server processes (1); more than one needs Postgres.", group=OTHER)] = (
+        None
+    )
+    trusted_network: Annotated[
+        bool | None, _flag(help="Only friends reach the address, so it may be other than loopback.", group=NETWORK)
+    ] = None
+    allowed_hosts: Annotated[
+        tuple[str, ...] | None, _flag(help="A further Host header to answer; may be repeated.", group=NETWORK)
+    ] = None
+    cors_origins: Annotated[
+        tuple[str, ...] | None, _flag(help="An origin whose pages may call us; may be repeated.", group=NETWORK)
+    ] = None
+    tls_cert: Annotated[Path | None, _flag(help="Certificate chain (PEM), to serve https.", group=NETWORK)] = None
+    tls_key: Annotated[Path | None, _flag(help="Its private key (PEM).", group=NETWORK)] = None
+    shutdown_seconds: Annotated[
+        float | None, _flag(help="How long requests under way may take to end at a stop (10).", group=OTHER)
+    ] = None
+    jobs: Annotated[bool | None, _flag(help="Run the timed jobs here too (default: on SQLite only).", group=OTHER)] = (
+        None
+    )
+    access_log: Annotated[bool | None, _flag(help="Log a line for each request (on).", group=OTHER)] = None
+
+
+def load_settings(*groups: DatabaseFlags | LogFlags | LaneFlags | ServerFlags | None) -> Settings:
+    """Merge file, environment and the flags given. A wrong setting ends the command with exit code 2."""
+    from marketplace.foundation import settings
+
+    given: dict[str, Any] = {}
+    for group in groups:
+        if group is None:
+            continue
+        given |= {field.name: getattr(group, field.name) for field in dataclasses.fields(group)}
+    file = given.pop("config", None)
+    try:
+        return settings.load(file=file, environment=os.environ, flags=given)
+    except settings.SettingsError as error:
+        raise Stop(str(error), exit_code=2) from None

@@ -1,0 +1,63 @@
+"""The commands in their groups, and what the process returns: 0 done, 1 it did not work, 2 it was asked for wrongly."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+import marketplace
+from marketplace.cli import databases, demo, log, reports, serving, simulation, terminal, trading
+
+SERVING = Group.create_ordered("Run a market")
+TRADING = Group.create_ordered("Trade")
+LOOKING = Group.create_ordered("Look")
+TRYING = Group.create_ordered("Try")
+OTHER = Group.create_ordered("Other")
+
+_GROUPS: dict[Group, list[Callable[..., object]]] = {
+    SERVING: [serving.serve, serving.work],
+    TRADING: [trading.buy, trading.sell],
+    LOOKING: [trading.allocation, trading.book, trading.bids, log.log, reports.report],
+    TRYING: [demo.demo, simulation.simulate],
+}
+
+
+def make_app() -> App:
+    app = App(
+        name="marketplace",
+        help="A self-hosted market for compute: bids meet supply, highest price first.",
+        version=marketplace.__version__,
+        version_flags=["--version"],
+        default_parameter=Parameter(negative_iterable=()),
+        help_format="plaintext",
+    )
+    for group, commands in _GROUPS.items():
+        for command in commands:
+            app.command(command, group=group)
+    for flag in ("--help", "--version"):
+        app[flag].group = OTHER
+    database = App(name="db", help="Look after the database: its schema and its books.", group=SERVING)
+    for command in (databases.upgrade, databases.check, databases.audit):
+        database.command(command)
+    app.command(database)
+    return app
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return the exit code."""
+    out, err = terminal.output(), terminal.output(is_error=True)
+    try:
+        code = make_app()(arguments, console=out, error_console=err, exit_on_error=False, result_action="return_value")
+    except CycloptsError:  # it is printed already
+        return 2
+    except terminal.Stop as stop:
+        err.print(stop.sentence, soft_wrap=True)
+        return stop.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Run the command line of this process and end it."""
+    sys.exit(run(sys.argv[1:]))

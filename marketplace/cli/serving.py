@@ -1,0 +1,61 @@
+"""`serve` and `work`: the long-running processes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from marketplace.cli.flags import DatabaseFlags, LaneFlags, LogFlags, ServerFlags, load_settings
+from marketplace.cli.terminal import Stop
+
+
+def serve(
+    *,
+    server: ServerFlags | None = None,
+    database: DatabaseFlags | None = None,
+    lanes: LaneFlags | None = None,
+    logs: LogFlags | None = None,
+) -> None:
+    """Serve the market over HTTP.
+
+    The embedded database is created, migrated and looked after by this process alone. On Postgres the schema must be
+    up to date (`marketplace db upgrade`) and the timed jobs run in `marketplace work`.
+
+    Each flag is also a line of the settings file and a variable: `--max-batch 100` is `max_batch = 100` and
+    MARKETPLACE_MAX_BATCH=100. Flags win over variables, variables over the file.
+    """
+    settings = load_settings(server, database, lanes, logs)
+    from marketplace import app
+
+    with _refusals_as_sentences():
+        app.serve(settings)
+
+
+def work(
+    *, database: DatabaseFlags | None = None, lanes: LaneFlags | None = None, logs: LogFlags | None = None
+) -> None:
+    """Run the timed jobs of a marketplace on Postgres, such as taking expired bids off the book.
+
+    One is enough; more of them do no harm. On the embedded database `marketplace serve` does it.
+    """
+    settings = load_settings(database, lanes, logs)
+    from marketplace import worker
+
+    with _refusals_as_sentences():
+        worker.work(settings)
+
+
+@contextlib.contextmanager
+def _refusals_as_sentences() -> Iterator[None]:
+    """Turn what keeps a process from starting into a sentence and an exit code."""
+    from marketplace.database import locking
+    from marketplace.foundation import errors, settings
+
+    try:
+        yield
+    except settings.SettingsError as error:
+        raise Stop(str(error), exit_code=2) from None
+    except locking.AlreadyServed as error:
+        raise Stop(str(error)) from None
+    except errors.Refusal as refusal:
+        raise Stop(refusal.detail) from None

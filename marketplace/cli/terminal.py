@@ -1,0 +1,49 @@
+"""What the commands print on, and how they end early.
+
+Output is for people at a terminal and readable in a pipe: no colour codes there, and lines wide enough for a table.
+Nothing that a user named is taken for markup.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+PIPE_COLUMNS = 160
+
+Cell = str | int | Text | None
+
+
+class Stop(Exception):
+    """End the command with one sentence on standard error. 1: it did not work; 2: it was asked for wrongly."""
+
+    def __init__(self, sentence: str, *, exit_code: int = 1) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.exit_code = exit_code
+
+
+def output(*, is_error: bool = False) -> Console:
+    """Return the console for standard output or standard error as they are now."""
+    stream = sys.stderr if is_error else sys.stdout
+    is_wide = stream.isatty() or "COLUMNS" in os.environ
+    width = None if is_wide else PIPE_COLUMNS
+    return Console(stderr=is_error, width=width, markup=False, highlight=False, emoji=False)
+
+
+def table(*columns: str, title: str | None = None, right: Sequence[str] = ()) -> Table:
+    """Return an empty table; the columns named in `right` hold numbers."""
+    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", pad_edge=False, box=None)
+    for name in columns:
+        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return made
+
+
+def add_row(to: Table, *cells: Cell, style: str | None = None) -> None:
+    """Add a row; None is shown as a dash."""
+    to.add_row(*(cell if isinstance(cell, Text) else "–" if cell is None else str(cell) for cell in cells), style=style)
