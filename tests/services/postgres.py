@@ -285,8 +285,14 @@ def _readable(programs: Path, folder: Path, account: pwd.struct_passwd | None) -
     """Return the programs where `account` can run them: a copy if a private folder is in the way."""
     if account is None or _run([programs / "postgres", "--version"], account, folder=folder, check=False) == 0:
         return programs
-    shutil.copytree(programs.parent, folder / "install", symlinks=True)
-    return folder / "install" / programs.name
+    # A wheel's programs look for their libraries beside their package, so the copy keeps that shape.
+    package = programs.parents[1]
+    libraries = package.with_name(f"{package.name}.libs")
+    copy = folder / "install" / package.name / programs.parent.name
+    shutil.copytree(programs.parent, copy, symlinks=True)
+    if libraries.is_dir():
+        shutil.copytree(libraries, folder / "install" / libraries.name, symlinks=True)
+    return copy / programs.name
 
 
 def _run(
