@@ -15,11 +15,7 @@ from marketplace.cli.flags import DatabaseFlags, load_settings
 from marketplace.cli.stored import opened
 
 if TYPE_CHECKING:
-    import sqlalchemy as sa
-
     from marketplace.foundation.settings import Settings
-
-REPORT_SECONDS = 60
 
 Rows = tuple[list[str], list[Sequence[Any]]]
 
@@ -59,18 +55,10 @@ def report(
 
 
 async def _read(settings: Settings, name: str, *, limit: int) -> Rows:
+    from marketplace import hours
+
     async with opened(settings) as database:
-        return await database.read(_select, name, limit=limit + 1, is_postgres=database.is_postgres)
-
-
-def _select(tx: sa.Connection, name: str, *, limit: int, is_postgres: bool) -> Rows:
-    """Read a view; `name` is one of ours, never a user's text."""
-    import sqlalchemy as sa
-
-    if is_postgres:
-        tx.execute(sa.text(f"SET LOCAL statement_timeout = '{REPORT_SECONDS}s'"))
-    result = tx.execute(sa.text(f"SELECT * FROM report_{name} LIMIT :limit"), {"limit": limit})  # noqa: S608
-    return list(result.keys()), [tuple(row) for row in result]
+        return await database.report(hours.read_report, name, limit=limit + 1)
 
 
 def _print(columns: list[str], rows: list[Sequence[Any]], *, as_csv: bool) -> None:

@@ -5,7 +5,7 @@ waited together; `book` reads what they need, `matching` (the rule) decides, `bo
 bid's owner is told.
 
     commands    PlaceBid AddSupply CancelBid AmendBid WithdrawSupply ExpireBid CreateMarket ChangeMarket RunOrders
-    reads       lookups: functions of a read-only tx
+    reads       lookups, reports: functions of a read-only tx
     handlers()  what the lane needs to run the commands
     audit       proves the books
 """
@@ -40,19 +40,11 @@ from marketplace.hours.model import (
     Supply,
     WithdrawSupply,
 )
+from marketplace.hours.reports import REPORTS, read_report
 from marketplace.hours.service import handlers
 from marketplace.hours.tables import LANE
 
 DEFAULT_MARKET = "default"
-
-REPORTS = (
-    "allocations",
-    "daily_volume",
-    "open_interest",
-    "supply_utilisation",
-    "fill_times",
-)
-"""The reporting views `report_NAME`; docs/reporting.md describes their columns."""
 
 __all__ = [
     "DEFAULT_MARKET",
@@ -84,5 +76,6 @@ __all__ = [
     "preview",
     "read_book",
     "read_candles",
+    "read_report",
     "total_allocated",
 ]
