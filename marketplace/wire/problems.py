@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct
+
+MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`code` is stable and listed in the docs; `detail` tells what to do; `field` names the part at fault."""
+    """`code` is stable and listed in the docs; `detail` tells what to do; `field` names the part at fault.
+
+    A refusal may say more in further members, beside these.
+    """
 
     type: str
     title: str
@@ -16,4 +19,3 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: str
     detail: str
     field: str | None = None
-    extra: dict[str, Any] | None = None

@@ -1,0 +1,198 @@
+"""Composition root of the service: settings in, a Litestar application out; and the server around it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import math
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import structlog
+import uvicorn
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.types import ASGIApp
+from prometheus_client import multiprocess
+
+from marketplace import worker
+from marketplace.database import locking, open_database
+from marketplace.events import routes as events_routes
+from marketplace.foundation.settings import Settings
+from marketplace.hours import routes as hours_routes
+from marketplace.http import docs, health, logs, problems
+from marketplace.http import resources as http_resources
+from marketplace.http.allow import AllMethods
+from marketplace.http.asgi import App
+from marketplace.http.gate import Gate
+from marketplace.http.requests import StrictRequest
+from marketplace.http.resources import Resources
+from marketplace.http.telemetry import Telemetry
+
+SETTINGS_VARIABLE = "MARKETPLACE_CONFIG_JSON"
+"""How the server's processes are told their settings."""
+
+HANDLERS = (
+    *hours_routes.CONTROLLERS,
+    *events_routes.HANDLERS,
+    health.livez,
+    health.readyz,
+    health.metrics,
+    docs.openapi_document,
+    docs.docs_page,
+    docs.docs_asset,
+)
+
+log = structlog.get_logger(__name__)
+
+
+def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Litestar:
+    """Return the application. Its lifespan checks the schema, runs lanes and jobs, and drains them at the end."""
+    service = worker.resources(settings)
+    app = Litestar(
+        route_handlers=[*HANDLERS, *extra_handlers],
+        request_class=StrictRequest,
+        exception_handlers=dict(problems.EXCEPTION_HANDLERS),
+        state=State({http_resources.STATE: service}),
+        lifespan=[lambda _app: _running(service)],
+        openapi_config=None,
+        logging_config=None,
+        debug=settings.debug,
+        request_max_body_size=None,  # the gate has limits of its own, by path
+    )
+    # Around the router and not in it: what finds no route is guarded, counted and logged as well.
+    router = AllMethods(cast(App, app.asgi_handler))
+    app.asgi_handler = cast(ASGIApp, Telemetry(Gate(router, settings), access_log=settings.access_log))
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _running(service: Resources) -> AsyncIterator[None]:
+    async with worker.running(service):
+        # What was made until here stays: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        async with _jobs(service):
+            yield
+    if health.MULTIPROCESS in os.environ:
+        multiprocess.mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
+
+
+@contextlib.asynccontextmanager
+async def _jobs(service: Resources) -> AsyncIterator[None]:
+    """Run the timed jobs beside the requests, where the settings say so."""
+    if not service.settings.runs_jobs:
+        yield
+        return
+    stop = asyncio.Event()
+    jobs = asyncio.create_task(worker.run_jobs(service, stop=stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await jobs
+
+
+# ── the server ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; requests in flight are answered, then it returns.
+
+    Raises SettingsError or AlreadyServed before anything listens.
+    """
+    logs.configure(settings)
+    asyncio.run(_check(settings))
+    environment = {SETTINGS_VARIABLE: _to_json(settings)}
+    with _metrics_folder(settings) as folder, _variables(environment | folder), _signals_ignored_when_raised_again():
+        uvicorn.run(f"{__name__}:from_environment", factory=True, **_server_options(settings))
+
+
+def from_environment() -> Litestar:
+    """Return the application of a server process, whose settings its parent has put into the environment."""
+    settings = msgspec.json.decode(os.environ[SETTINGS_VARIABLE], type=Settings, dec_hook=_from_text)
+    logs.configure(settings)
+    return create_app(settings)
+
+
+def _server_options(settings: Settings) -> dict[str, Any]:
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "workers": settings.workers,
+        "http": "httptools",
+        "loop": "uvloop",
+        "ws": "none",
+        "lifespan": "on",
+        "log_config": None,
+        "access_log": False,  # ours replaces it
+        "server_header": False,
+        "headers": [("x-content-type-options", "nosniff")],
+        "timeout_graceful_shutdown": math.ceil(settings.shutdown_seconds),
+        "ssl_certfile": settings.tls_cert,
+        "ssl_keyfile": settings.tls_key,
+    }
+
+
+async def _check(settings: Settings) -> None:
+    """Find what would keep the server's processes from starting, and say it in one sentence instead of a stack."""
+    with locking.hold_file(settings.database_url):
+        database = open_database(settings.database_url, pooler=settings.database_pooler)
+        try:
+            await worker.check_schema(settings, database)
+        finally:
+            await database.close()
+
+
+@contextlib.contextmanager
+def _metrics_folder(settings: Settings) -> Iterator[dict[str, str]]:
+    """Give several worker processes a folder where they put their metrics together, unless the operator did."""
+    if settings.workers == 1 or health.MULTIPROCESS in os.environ:
+        yield {}
+        return
+    folder = Path(tempfile.mkdtemp(prefix="marketplace-metrics-"))
+    try:
+        yield {health.MULTIPROCESS: str(folder)}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _signals_ignored_when_raised_again() -> Iterator[None]:
+    """Let a stopped server return: uvicorn raises the signal once more after it has shut down, to die of it."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before: dict[int, Any] = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _to_json(settings: Settings) -> str:
+    return msgspec.json.encode(settings, enc_hook=str).decode()
+
+
+def _from_text(kind: Callable[[str], Any], text: str) -> Any:
+    return kind(text)

@@ -1,0 +1,401 @@
+"""HTTP of the hours market: parse, hand the request to the lane (or read), shape the answer. No SQL, no rules."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from litestar import Controller, Request, delete, get, patch, post
+from litestar.params import FromQuery, JSONBody, QueryParameter
+from msgspec import UNSET
+
+from marketplace import hours
+from marketplace.database import Lane
+from marketplace.foundation import clock, errors
+from marketplace.foundation.clock import Instant
+from marketplace.hours import model
+from marketplace.http import cursors, idempotency, params
+from marketplace.http.resources import database, resources
+from marketplace.wire import hours as wire
+
+HttpRequest = Request[Any, Any, Any]
+
+_ORDER = (hours.errors.UnknownMarket, hours.errors.MarketClosed)
+_CLOSED_BID = (hours.errors.UnknownBid, hours.errors.BidClosed)
+
+BidState = Annotated[str | None, QueryParameter(name="state", **params.one_of(wire.BidState))]
+SupplyState = Annotated[str | None, QueryParameter(name="state", **params.one_of(wire.SupplyState))]
+
+
+def _lane(request: HttpRequest) -> Lane:
+    return resources(request).lanes[hours.LANE]
+
+
+class Seed(Controller):
+    """The three endpoints that the market began with, on the market `default`."""
+
+    tags = ("seed",)
+
+    @post("/buy", status_code=200, opt={"refuses": (hours.errors.MarketClosed,), "idempotent": True})
+    async def buy(self, data: JSONBody[wire.Buy], request: HttpRequest) -> wire.Bought:
+        """Bid for VM-hours.
+
+        Leftover supply is allocated at once, the rest waits. Volume 0 is accepted and does nothing.
+        """
+        if data.volume == 0:
+            idempotency.key_of(request)  # a wrong key is refused here too
+            return wire.Bought(None, 0, 0)
+        command = model.PlaceBid(hours.DEFAULT_MARKET, data.username, data.volume, data.price)
+        return await idempotency.run(_lane(request), command, request=request, shape=_bought)
+
+    @post("/sell", status_code=200, opt={"refuses": (hours.errors.MarketClosed,), "idempotent": True})
+    async def sell(self, data: JSONBody[wire.Sell], request: HttpRequest) -> wire.Sold:
+        """Offer VM-hours.
+
+        The highest price is served first, then who came first; leftover waits for later bids.
+        """
+        if data.volume == 0:
+            idempotency.key_of(request)
+            return wire.Sold(None, 0, 0)
+        command = model.AddSupply(hours.DEFAULT_MARKET, data.volume)
+        return await idempotency.run(_lane(request), command, request=request, shape=_sold)
+
+    @get("/allocation", media_type="text/plain", opt={"refuses": (hours.errors.UnknownUser,)})
+    async def allocation(self, username: params.Username, request: HttpRequest) -> str:
+        """Tell how many hours a user was allocated, as a plain integer."""
+        total = await database(request).read_one(hours.total_allocated, hours.DEFAULT_MARKET, username)
+        return str(total)
+
+
+class Markets(Controller):
+    path = "/api/v1/hours/markets"
+    tags = ("hours: markets",)
+
+    @get()
+    async def list_markets(
+        self, request: HttpRequest, limit: params.PageSize = params.DEFAULT_PAGE, after: params.AfterName = None
+    ) -> wire.Markets:
+        """List the markets, by name."""
+        name = cursors.to_name(after)
+        markets = await database(request).read(hours.list_markets, after=name, limit=limit)
+        return wire.Markets(
+            [_market(one) for one in markets],
+            cursors.next_after(markets, limit, lambda one: cursors.of_name(one.market)),
+        )
+
+    @post(opt={"refuses": (hours.errors.MarketExists,), "idempotent": True})
+    async def create_market(self, data: JSONBody[wire.NewMarket], request: HttpRequest) -> wire.Market:
+        """Create a market; it is open at once."""
+        command = model.CreateMarket(data.market)
+        return await idempotency.run(_lane(request), command, request=request, shape=_market, status=201)
+
+    @get("/{market:str}", opt={"refuses": (hours.errors.UnknownMarket,)})
+    async def read_market(self, market: params.Market, request: HttpRequest) -> wire.Market:
+        """Read a market."""
+        return _market(await database(request).read(hours.find_market, market))
+
+    @patch("/{market:str}", opt={"refuses": (hours.errors.UnknownMarket,)})
+    async def change_market(
+        self, market: params.Market, data: JSONBody[wire.MarketChange], request: HttpRequest
+    ) -> wire.Market:
+        """Open or close a market.
+
+        A closed market takes no orders; cancels, withdrawals and reads go on.
+        """
+        return _market(await _lane(request).run(model.ChangeMarket(market, data.state)))
+
+
+class Bids(Controller):
+    path = "/api/v1/hours/markets/{market:str}/bids"
+    tags = ("hours: bids",)
+
+    @get(opt={"refuses": (hours.errors.UnknownMarket,)})
+    async def list_bids(
+        self,
+        market: params.Market,
+        request: HttpRequest,
+        username: params.OptionalUsername = None,
+        bid_state: BidState = None,
+        limit: params.PageSize = params.DEFAULT_PAGE,
+        after: params.AfterId = None,
+    ) -> wire.Bids:
+        """List bids, oldest first."""
+        last = cursors.to_id(after)
+        bids = await database(request).read(
+            hours.list_bids, market, username=username, state=bid_state, after=last, limit=limit
+        )
+        return wire.Bids(
+            [_bid(one) for one in bids], cursors.next_after(bids, limit, lambda one: cursors.of_id(one.bid_id))
+        )
+
+    @post(opt={"refuses": (*_ORDER, hours.errors.NotFillable, hours.errors.ExpiryPassed), "idempotent": True})
+    async def place_bid(self, market: params.Market, data: JSONBody[wire.NewBid], request: HttpRequest) -> wire.Bid:
+        """Place a bid.
+
+        gtc waits for what is not filled at once, ioc drops it, fok takes all or nothing.
+        """
+        command = _place(market, data, field="expires_at")
+        return await idempotency.run(_lane(request), command, request=request, shape=_bid, status=201)
+
+    @get("/{bid_id:str}", opt={"refuses": (hours.errors.UnknownBid,)})
+    async def read_bid(self, market: params.Market, bid_id: params.Id, request: HttpRequest) -> wire.Bid:
+        """Read a bid."""
+        return _bid(await database(request).read(hours.find_bid, market, bid_id))
+
+    @patch("/{bid_id:str}", opt={"refuses": (*_CLOSED_BID, hours.errors.MarketClosed, hours.errors.BelowAllocated)})
+    async def amend_bid(
+        self, market: params.Market, bid_id: params.Id, data: JSONBody[wire.BidChange], request: HttpRequest
+    ) -> wire.Bid:
+        """Change a bid's volume or price.
+
+        Less volume keeps the place in the queue; more volume or another price goes to the back of its price.
+        """
+        if data.volume is UNSET and data.price is UNSET:
+            return _bid(await database(request).read(hours.find_bid, market, bid_id))
+        volume = None if data.volume is UNSET else data.volume
+        price = None if data.price is UNSET else data.price
+        return _bid(await _lane(request).run(model.AmendBid(market, bid_id, volume, price)))
+
+    @delete("/{bid_id:str}", status_code=200, opt={"refuses": _CLOSED_BID})
+    async def cancel_bid(self, market: params.Market, bid_id: params.Id, request: HttpRequest) -> wire.Bid:
+        """Cancel what is still open of a bid."""
+        return _bid(await _lane(request).run(model.CancelBid(market, bid_id)))
+
+
+class Supplies(Controller):
+    path = "/api/v1/hours/markets/{market:str}/supplies"
+    tags = ("hours: supplies",)
+
+    @get(opt={"refuses": (hours.errors.UnknownMarket,)})
+    async def list_supplies(
+        self,
+        market: params.Market,
+        request: HttpRequest,
+        provider: params.OptionalUsername = None,
+        supply_state: SupplyState = None,
+        limit: params.PageSize = params.DEFAULT_PAGE,
+        after: params.AfterId = None,
+    ) -> wire.Supplies:
+        """List supplies, oldest first."""
+        last = cursors.to_id(after)
+        supplies = await database(request).read(
+            hours.list_supplies, market, provider=provider, state=supply_state, after=last, limit=limit
+        )
+        return wire.Supplies(
+            [_supply(one) for one in supplies],
+            cursors.next_after(supplies, limit, lambda one: cursors.of_id(one.supply_id)),
+        )
+
+    @post(opt={"refuses": _ORDER, "idempotent": True})
+    async def add_supply(
+        self, market: params.Market, data: JSONBody[wire.NewSupply], request: HttpRequest
+    ) -> wire.Supply:
+        """Add supply; bids below its minimum price do not match."""
+        command = model.AddSupply(market, data.volume, data.min_price, data.provider)
+        return await idempotency.run(_lane(request), command, request=request, shape=_supply, status=201)
+
+    @get("/{supply_id:str}", opt={"refuses": (hours.errors.UnknownSupply,)})
+    async def read_supply(self, market: params.Market, supply_id: params.Id, request: HttpRequest) -> wire.Supply:
+        """Read a supply."""
+        return _supply(await database(request).read(hours.find_supply, market, supply_id))
+
+    @delete(
+        "/{supply_id:str}",
+        status_code=200,
+        opt={"refuses": (hours.errors.UnknownSupply, hours.errors.SupplyClosed)},
+    )
+    async def withdraw_supply(self, market: params.Market, supply_id: params.Id, request: HttpRequest) -> wire.Supply:
+        """Withdraw what is left of a supply."""
+        return _supply(await _lane(request).run(model.WithdrawSupply(market, supply_id)))
+
+
+class Views(Controller):
+    """What a market looks like, and many orders at once."""
+
+    path = "/api/v1/hours/markets/{market:str}"
+    tags = ("hours: market data",)
+    opt = {"refuses": (hours.errors.UnknownMarket,)}  # noqa: RUF012 - Litestar's own declaration is not a ClassVar
+
+    @post(
+        "/orders:batch",
+        status_code=200,
+        opt={"refuses": (*_ORDER, hours.errors.OrderRefused), "idempotent": True},
+    )
+    async def run_orders(
+        self, market: params.Market, data: JSONBody[wire.Orders], request: HttpRequest
+    ) -> wire.OrderResults:
+        """Run up to 10 000 orders, in order, in one transaction.
+
+        Each has a result of its own; with `atomic` the first refusal undoes all, and is the answer.
+        """
+        orders = tuple(_order(market, one, index) for index, one in enumerate(data.orders))
+        command = model.RunOrders(orders, is_atomic=data.atomic)
+        return await idempotency.run(_lane(request), command, request=request, shape=_results)
+
+    @get("/book")
+    async def read_book(
+        self, market: params.Market, request: HttpRequest, limit: params.PageSize = params.DEFAULT_PAGE
+    ) -> wire.Book:
+        """Read the price levels of both sides, best first."""
+        return await database(request).read(hours.read_book, market, limit=limit)
+
+    @get("/fills")
+    async def list_fills(
+        self,
+        market: params.Market,
+        request: HttpRequest,
+        limit: params.PageSize = params.DEFAULT_PAGE,
+        after: params.AfterPlace = None,
+    ) -> wire.Fills:
+        """List what was traded, without names, newest first."""
+        last = cursors.to_place(after)
+        fills = await database(request).read(hours.list_fills, market, before=last, limit=limit)
+        return wire.Fills([_fill(one) for one in fills], cursors.next_after(fills, limit, _cursor))
+
+    @get("/allocations")
+    async def list_allocations(
+        self,
+        market: params.Market,
+        request: HttpRequest,
+        username: params.OptionalUsername = None,
+        limit: params.PageSize = params.DEFAULT_PAGE,
+        after: params.AfterPlace = None,
+    ) -> wire.Allocations:
+        """List allocations, of one user or of all, oldest first."""
+        last = cursors.to_place(after)
+        found = await database(request).read(hours.list_allocations, market, username=username, after=last, limit=limit)
+        return wire.Allocations([_allocation(one) for one in found], cursors.next_after(found, limit, _cursor))
+
+    @get("/candles")
+    async def read_candles(
+        self,
+        market: params.Market,
+        request: HttpRequest,
+        interval: FromQuery[wire.Interval] = "1h",
+        since: params.Moment = None,
+        until: params.Moment = None,
+        limit: params.PageSize = params.DEFAULT_PAGE,
+    ) -> wire.Candles:
+        """Read prices and volume by interval, oldest first."""
+        bounds = {"since": params.instant(since, field="since"), "until": params.instant(until, field="until")}
+        candles = await database(request).read(hours.read_candles, market, interval=interval, limit=limit, **bounds)
+        return wire.Candles(market, interval, candles)
+
+    @get("/preview")
+    async def preview(
+        self, market: params.Market, request: HttpRequest, volume: params.PositiveQuantity, price: params.Quantity
+    ) -> wire.Preview:
+        """Tell what a bid would get right now, writing nothing."""
+        return await database(request).read(hours.preview, market, volume=volume, price=price)
+
+
+CONTROLLERS = (Seed, Markets, Bids, Supplies, Views)
+
+
+# ── from the wire ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _place(market: str, data: wire.NewBid, *, field: str) -> model.PlaceBid:
+    expires_at = _expiry(data.expires_at, field=field)
+    return model.PlaceBid(market, data.username, data.volume, data.price, data.time_in_force, expires_at)
+
+
+def _order(market: str, data: wire.BuyOrder | wire.SellOrder, index: int) -> model.PlaceBid | model.AddSupply:
+    if isinstance(data, wire.BuyOrder):
+        return _place(market, data, field=f"orders[{index}].expires_at")
+    return model.AddSupply(market, data.volume, data.min_price, data.provider)
+
+
+def _expiry(moment: datetime | None, *, field: str) -> Instant | None:
+    """Read a time of expiry. Raises Invalid where it is outside the years that can be shown in UTC."""
+    if moment is None:
+        return None
+    instant = clock.from_datetime(moment)
+    try:
+        clock.to_datetime(instant)
+    except OverflowError:
+        raise errors.Invalid(f"The field {field} is outside the years 1 to 9999 in UTC.", field=field) from None
+    return instant
+
+
+# ── to the wire ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _bought(bid: model.Bid) -> wire.Bought:
+    return wire.Bought(bid.bid_id, bid.allocated, bid.remaining)
+
+
+def _sold(supply: model.Supply) -> wire.Sold:
+    return wire.Sold(supply.supply_id, supply.allocated, supply.remaining)
+
+
+def _market(market: model.Market) -> wire.Market:
+    return wire.Market(market.market, market.state, clock.to_datetime(market.created_at))
+
+
+def _bid(bid: model.Bid) -> wire.Bid:
+    return wire.Bid(
+        bid.bid_id,
+        bid.market,
+        bid.username,
+        bid.volume,
+        bid.remaining,
+        bid.allocated,
+        bid.price,
+        bid.time_in_force,
+        bid.state,
+        clock.to_datetime(bid.placed_at),
+        None if bid.expires_at is None else clock.to_datetime(bid.expires_at),
+    )
+
+
+def _supply(supply: model.Supply) -> wire.Supply:
+    return wire.Supply(
+        supply.supply_id,
+        supply.market,
+        supply.provider,
+        supply.volume,
+        supply.remaining,
+        supply.allocated,
+        supply.min_price,
+        supply.state,
+        clock.to_datetime(supply.added_at),
+    )
+
+
+def _results(outcomes: tuple[Any, ...]) -> wire.OrderResults:
+    return wire.OrderResults([_result(outcome) for outcome in outcomes])
+
+
+def _result(outcome: model.Bid | model.Supply | errors.Refusal) -> wire.OrderResult:
+    if isinstance(outcome, errors.Refusal):
+        return wire.OrderResult(code=outcome.code, detail=outcome.detail)
+    if isinstance(outcome, model.Bid):
+        return wire.OrderResult(bid_id=outcome.bid_id, allocated=outcome.allocated, remaining=outcome.remaining)
+    return wire.OrderResult(supply_id=outcome.supply_id, allocated=outcome.allocated, remaining=outcome.remaining)
+
+
+def _fill_id(allocation: model.Allocation) -> str:
+    return f"{allocation.seq}-{allocation.position}"
+
+
+def _fill(allocation: model.Allocation) -> wire.Fill:
+    moment = clock.to_datetime(allocation.allocated_at)
+    return wire.Fill(_fill_id(allocation), allocation.price, allocation.volume, moment)
+
+
+def _allocation(allocation: model.Allocation) -> wire.Allocation:
+    return wire.Allocation(
+        _fill_id(allocation),
+        allocation.market,
+        allocation.username,
+        allocation.bid_id,
+        allocation.supply_id,
+        allocation.volume,
+        allocation.price,
+        clock.to_datetime(allocation.allocated_at),
+    )
+
+
+def _cursor(allocation: model.Allocation) -> str:
+    return cursors.of_place((allocation.seq, allocation.position))

@@ -1,0 +1,51 @@
+"""Opaque positions in a list: where the page before ended. Callers hand them back and read nothing into them.
+
+A cursor is written in hexadecimal of a fixed grammar, so that its pattern (in params) admits exactly what can be read:
+whatever passes it is a position, and a wrong cursor is refused before anything looks at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+ID_PATTERN = r"^[0-7][0-9a-f]{15}$"
+PLACE_PATTERN = r"^[0-7][0-9a-f]{15}[0-7][0-9a-f]{7}$"
+NAME_PATTERN = r"^(2d|2e|5f|3[0-9]|6[1-9a-f]|7[0-9a])+$"
+
+Place = tuple[int, int]
+"""A seq, and a position in what its command brought about."""
+
+
+def of_id(number: int) -> str:
+    """Write an id, 0 to 2**63 - 1."""
+    return f"{number:016x}"
+
+
+def of_place(place: Place) -> str:
+    """Write a place; its position is less than 2**31."""
+    return f"{place[0]:016x}{place[1]:08x}"
+
+
+def of_name(name: str) -> str:
+    """Write a name made of `a-z0-9_.-`."""
+    return name.encode("ascii").hex()
+
+
+def to_id(cursor: str | None) -> int | None:
+    return None if cursor is None else int(cursor, 16)
+
+
+def to_place(cursor: str | None) -> Place | None:
+    return None if cursor is None else (int(cursor[:16], 16), int(cursor[16:], 16))
+
+
+def to_name(cursor: str | None) -> str | None:
+    return None if cursor is None else bytes.fromhex(cursor).decode("ascii")
+
+
+def next_after(items: Sequence[Item], limit: int, cursor: Callable[[Item], str]) -> str | None:
+    """Return the cursor after a page, or None where a short page shows that nothing follows."""
+    return cursor(items[-1]) if len(items) == limit else None

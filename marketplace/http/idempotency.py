@@ -1,0 +1,80 @@
+"""A command through its lane, with the caller's Idempotency-Key or without.
+
+With a key the answer's bytes are stored in the command's own transaction, refusals included, and a second copy of the
+request is told the same, byte for byte. Another request under the same key is refused (422).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import msgspec
+from litestar import Request, Response
+
+from marketplace.database import Key, Lane
+from marketplace.foundation import errors
+from marketplace.http import problems
+from marketplace.wire.problems import MEDIA_TYPE
+
+Shape = TypeVar("Shape")
+
+HEADER = b"idempotency-key"
+MAX_LENGTH = 255
+OPEN_CALLER = "open"
+"""Without keys of members, all callers are one."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+async def run(
+    lane: Lane,
+    command: Any,
+    *,
+    request: Request[Any, Any, Any],
+    shape: Callable[[Any], Shape],
+    status: int = 200,
+) -> Shape:
+    """Run a command and shape its outcome for the wire. Raises the lane's refusals.
+
+    Under a key the answer is a ready response (Litestar sends it as it is), which the type does not say: the handlers'
+    return annotations describe the body.
+    """
+    key = key_of(request)
+    if key is None:
+        return shape(await lane.run(command))
+
+    def encode(outcome: object) -> tuple[int, bytes]:
+        if isinstance(outcome, errors.Refusal):
+            rendered = problems.render(outcome)
+            return rendered.status, rendered.body
+        return status, _encode(shape(outcome))
+
+    fingerprint = await _fingerprint(request)
+    answer = await lane.answer(command, key=Key(caller=OPEN_CALLER, key=key, fingerprint=fingerprint), encode=encode)
+    response = Response(
+        answer.body,
+        status_code=answer.status,
+        media_type=MEDIA_TYPE if answer.status >= 400 else "application/json",
+        headers={"idempotent-replayed": "true"} if answer.replayed else None,
+    )
+    return cast(Shape, response)
+
+
+def key_of(request: Request[Any, Any, Any]) -> str | None:
+    """Return the request's Idempotency-Key, None without one. Raises Invalid for one that cannot be a key."""
+    values = [value for name, value in request.scope["headers"] if name == HEADER]
+    if not values:
+        return None
+    if len(values) > 1 or not 1 <= len(values[0]) <= MAX_LENGTH or not all(33 <= byte <= 126 for byte in values[0]):
+        raise errors.Invalid(
+            f"An Idempotency-Key is 1 to {MAX_LENGTH} visible ASCII characters, given once.", field="Idempotency-Key"
+        )
+    return values[0].decode("ascii")
+
+
+async def _fingerprint(request: Request[Any, Any, Any]) -> str:
+    digest = hashlib.sha256(f"{request.scope['method']}\n{request.scope['path']}\n".encode())
+    digest.update(await request.body())
+    return digest.hexdigest()

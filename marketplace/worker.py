@@ -1,0 +1,141 @@
+"""Composition root of the timed jobs: inside `serve` on the embedded database, in a process of their own elsewhere.
+
+It also opens what both roots stand on: the database, its schema checked, with the lanes running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from marketplace import hours
+from marketplace.database import Apply, Database, Lane, Limits, locking, open_database, schema, upkeep
+from marketplace.foundation.jobs import Job
+from marketplace.foundation.settings import Settings, SettingsError
+from marketplace.hours import jobs as hours_jobs
+from marketplace.http import logs
+from marketplace.http.resources import Resources
+
+LANES: Mapping[str, Mapping[type, Apply]] = {hours.LANE: {upkeep.Forget: upkeep.apply, **hours.handlers()}}
+"""Every lane, with the functions that run its commands."""
+
+JOBS: Sequence[tuple[str, Sequence[Job]]] = ((hours.LANE, hours_jobs.JOBS),)
+"""Every module's jobs, with the lane that each writes to."""
+
+RUNS = Counter("marketplace_job_runs_total", "Times that a job ran, by how it ended", ["job", "outcome"])
+SECONDS = Histogram("marketplace_job_seconds", "How long a job took", ["job"])
+
+log = structlog.get_logger(__name__)
+
+
+# ── what both roots stand on ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def resources(settings: Settings) -> Resources:
+    """Put database and lanes together. Nothing connects or runs before `running`."""
+    database = open_database(
+        settings.database_url,
+        pooler=settings.database_pooler,
+        read_connections=settings.read_connections,
+        lanes=len(LANES),
+    )
+    limits = Limits(
+        max_batch=settings.max_batch,
+        max_waiting_orders=settings.max_waiting_orders,
+        max_waiting_seconds=settings.max_waiting_seconds,
+    )
+    lanes = {name: Lane(name, database, handlers, limits=limits) for name, handlers in LANES.items()}
+    return Resources(settings, database, lanes)
+
+
+@contextlib.asynccontextmanager
+async def running(service: Resources) -> AsyncIterator[None]:
+    """Hold the embedded database's file, see to the schema and run the lanes; on the way out answer all accepted.
+
+    Raises SettingsError or AlreadyServed, each with a sentence for the operator.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(locking.hold_file(service.settings.database_url))
+        stack.push_async_callback(service.database.close)
+        await check_schema(service.settings, service.database)
+        for lane in service.lanes.values():
+            await lane.start()
+            stack.push_async_callback(lane.drain)
+        yield
+
+
+async def check_schema(settings: Settings, database: Database) -> None:
+    """Migrate the embedded database; refuse any other one whose schema is not this version's."""
+    if settings.embedded:
+        # A thread of its own: Alembic's environment runs an event loop.
+        await asyncio.to_thread(schema.upgrade, settings.database_url)
+        return
+    revision, head = await schema.current(database), schema.head()
+    if revision != head:
+        raise SettingsError(
+            f"The database's schema is at revision {revision or 'none'}, and this version needs {head}: "
+            "run `marketplace db upgrade` first."
+        )
+
+
+# ── jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def run_jobs(service: Resources, *, stop: asyncio.Event) -> None:
+    """Run every module's jobs, each on its clock, until `stop` is set; a step that has begun is finished."""
+    async with asyncio.TaskGroup() as group:
+        for lane, jobs in JOBS:
+            for job in jobs:
+                group.create_task(_repeat(job, service.database, service.lanes[lane], stop), name=f"job {job.name}")
+
+
+async def _repeat(job: Job, database: Database, lane: Lane, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        await _run_once(job, database, lane)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), job.every_seconds)
+
+
+async def _run_once(job: Job, database: Database, lane: Lane) -> None:
+    """Run a job; an error is logged and counted, and the next time is another try."""
+    try:
+        with SECONDS.labels(job.name).time():
+            result = await job.run(database, lane)
+    except Exception:
+        RUNS.labels(job.name, "failed").inc()
+        log.exception("job_failed", job=job.name)
+    else:
+        RUNS.labels(job.name, "done").inc()
+        log.debug("job_done", job=job.name, result=result)
+
+
+def work(settings: Settings) -> None:
+    """Run the jobs, and nothing else, until SIGTERM or SIGINT."""
+    logs.configure(settings)
+    asyncio.run(_work(resources(settings)))
+
+
+async def _work(service: Resources) -> None:
+    stop = asyncio.Event()
+    with _stopping(stop):
+        async with running(service):
+            log.info("worker_started", jobs=[job.name for _, jobs in JOBS for job in jobs])
+            await run_jobs(service, stop=stop)
+    log.info("worker_stopped")
+
+
+@contextlib.contextmanager
+def _stopping(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
