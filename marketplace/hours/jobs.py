@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 from marketplace.database import Database, Lane
 from marketplace.database.upkeep import Forget
@@ -40,12 +39,6 @@ async def forget_old_answers(_database: Database, lane: Lane) -> int:
     while gone := await lane.run(Forget()):
         count += gone
     return count
-
-
-JOBS: Sequence[Job] = (
-    Job("hours.expire_bids", 1.0, expire_bids),
-    Job("hours.forget_old_answers", 600.0, forget_old_answers),
-)
 
 
 JOBS = (

@@ -10,6 +10,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from litestar import Litestar, Request, Response, get
+from litestar.params import FromPath
 
 from marketplace import __version__
 from marketplace.http import openapi, problems
@@ -51,7 +52,7 @@ def docs_page() -> Response[bytes]:
 
 
 @get("/docs/assets/{name:str}", include_in_schema=False, sync_to_thread=False)
-def docs_asset(name: str, request: Request) -> Response[bytes]:  # type: ignore[type-arg]
+def docs_asset(name: FromPath[str], request: Request) -> Response[bytes]:  # type: ignore[type-arg]
     """Answer one of the page's files, from memory; 304 to a browser that has it."""
     asset = _ASSETS.get(name)
     if asset is None:
