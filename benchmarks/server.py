@@ -1,0 +1,54 @@
+"""`marketplace serve` with two handlers more, which take the same bodies and do nothing: `python -m benchmarks.server`.
+
+They stand in the same application, behind the same gate, and are logged and counted as every other request is: what
+they answer a second is what this web stack can do at all, and what a durable order is compared with. With
+BENCHMARK_PROFILE=FILE the process writes where its time went into that file when it ends.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import functools
+import itertools
+import os
+from unittest import mock
+
+from litestar import post
+from litestar.params import JSONBody
+
+from marketplace import app, cli
+from marketplace.wire import hours as wire
+
+PROFILE = "BENCHMARK_PROFILE"
+
+# As long as ids are in a market that has been running for a while.
+_ids = itertools.count(100_000)
+
+
+@post("/noop/buy", status_code=200)
+async def noop_buy(data: JSONBody[wire.Buy]) -> wire.Bought:
+    return wire.Bought(next(_ids), 0, data.volume)
+
+
+@post("/noop/sell", status_code=200)
+async def noop_sell(data: JSONBody[wire.Sell]) -> wire.Sold:
+    return wire.Sold(next(_ids), data.volume, 0)
+
+
+def main() -> None:
+    """Run the command line as it is, with the application that it makes extended."""
+    extended = functools.partial(app.create_app, extra_handlers=(noop_buy, noop_sell))
+    with mock.patch.object(app, "create_app", extended):
+        file = os.environ.pop(PROFILE, None)
+        if file is None:
+            cli.main()
+            return
+        profile = cProfile.Profile()
+        try:
+            profile.runcall(cli.main)
+        finally:
+            profile.dump_stats(file)
+
+
+if __name__ == "__main__":
+    main()
