@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace.database import bulk, log
+from marketplace.database import log
 from marketplace.database.waiting import Answer, Entry
 from marketplace.foundation import errors
 from marketplace.foundation.clock import Instant
@@ -33,13 +33,13 @@ class Copies:
         name = (entry.key.caller, entry.key.key)
         return name not in self._stored and self._first.setdefault(name, entry) is entry
 
-    def results(self, outcomes: Sequence[Any], *, at: Instant) -> tuple[list[Any], list[bulk.Row]]:
+    def results(self, outcomes: Sequence[Any], *, at: Instant) -> tuple[list[Any], list[log.Answered]]:
         """Return what each request is told, and the answers to store. `outcomes` are those of `fresh`."""
         if not self._first and not self._stored:
             return list(outcomes), []
         told = {id(entry): _answer(entry, outcome) for entry, outcome in zip(self.fresh, outcomes, strict=True)}
         rows = [
-            (self._lane, *entry.key, answer.status, answer.body.decode(), at)
+            log.Answered(self._lane, *entry.key, answer.status, answer.body.decode(), at)
             for entry in self.fresh
             if entry.key and isinstance(answer := told[id(entry)], Answer)
         ]

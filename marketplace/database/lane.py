@@ -83,6 +83,7 @@ class Lane:
         self._waiting = Waiting(limits or Limits(), self._meters)
         self._writer: asyncio.Task[None] | None = None
         self._is_closing = False
+        self._planned_seq = 0
         self._lock_statement = f"LOCK TABLE lane_{name} IN EXCLUSIVE MODE"
 
     async def start(self) -> None:
@@ -233,14 +234,14 @@ class Lane:
             for entry in batch.entries:
                 entry.attempts += 1
             head = log.read_head(tx, self.name)
+            self._plan_anew(tx, head.last_seq)
             book = log.Log(self.name, last_seq=head.last_seq, at=max(self._clock(), head.at))
             answers = self._decide(tx, book, batch)
             if not (book.count or answers or book.is_dirty):
                 transaction.rollback()
                 return
-            log.write_answers(tx, answers)
             batch.token, batch.last_seq = ids.new_token(), book.last_seq
-            book.write(tx, batch.token)
+            book.finish(tx, token=batch.token, answers=answers)
             limit.reschedule(None)
             batch.is_committing = True
             transaction.commit()
@@ -250,11 +251,21 @@ class Lane:
         if self._database.is_postgres:
             tx.exec_driver_sql(self._lock_statement)
 
-    def _decide(self, tx: sa.Connection, book: log.Log, batch: _Batch) -> Sequence[tuple[Any, ...]]:
+    def _plan_anew(self, tx: sa.Connection, last_seq: int) -> None:
+        """Let Postgres forget its plans each time that the log has grown fourfold.
+
+        A plan made for an empty table reads all of it, and a young table outgrows its statistics within seconds.
+        """
+        if self._database.is_postgres and last_seq > 4 * self._planned_seq + 64:
+            tx.exec_driver_sql("DISCARD PLANS")
+            self._planned_seq = last_seq
+
+    def _decide(self, tx: sa.Connection, book: log.Log, batch: _Batch) -> Sequence[log.Answered]:
         copies = idempotency.Copies(tx, self.name, batch.entries)
         outcomes: list[Any] = []
         for apply, run in itertools.groupby(copies.fresh, key=self._handler):
             entries = list(run)
+            book.flush(tx)
             if apply is None:
                 outcomes += [entry.abandoned for entry in entries]
             else:

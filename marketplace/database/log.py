@@ -7,7 +7,7 @@ writes the next ones in the transaction that holds the lane's lock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -77,8 +77,21 @@ class Head(NamedTuple):
     at: Instant
 
 
+class Entry(msgspec.Struct, frozen=True):
+    """A row of `events`; `data` is anything that msgspec writes as a JSON object."""
+
+    lane: str
+    seq: int
+    at: Instant
+    topic: str
+    kind: str
+    subject: str
+    member: str | None
+    data: Any
+
+
 class Log:
-    """Hands out the lane's next seqs; the lane writes the entries once, at the end of its transaction."""
+    """Hands out the lane's next seqs, and keeps what is to be written until the lane writes it, once for all."""
 
     def __init__(self, lane: str, *, last_seq: int, at: Instant) -> None:
         self.lane = lane
@@ -87,7 +100,8 @@ class Log:
         self.at = at
         self.is_dirty = False
         """Set by upkeep that writes without a command; otherwise no entry means that there is nothing to commit."""
-        self._entries: list[bulk.Row] = []
+        self._entries: list[Entry] = []
+        self._writes: list[bulk.Write] = []
 
     @property
     def next_seq(self) -> int:
@@ -99,24 +113,46 @@ class Log:
         return self.last_seq - self.first_seq + 1
 
     def append(self, *, topic: str, kind: str, subject: str, member: str | None, data: object) -> int:
-        """Take the next seq for an accepted command. `data` is anything that msgspec writes as JSON."""
+        """Take the next seq for an accepted command. `data` must be enough to replay it."""
         self.last_seq += 1
-        text = _encode(data).decode()
-        self._entries.append((self.lane, self.last_seq, self.at, topic, kind, subject, member, text))
+        self._entries.append(Entry(self.lane, self.last_seq, self.at, topic, kind, subject, member, data))
         return self.last_seq
 
-    def write(self, tx: sa.Connection, token: str) -> None:
-        """Write the entries, and the row by which this transaction can be found."""
-        _insert_events.execute(tx, self._entries)
-        tx.execute(
-            _insert_commit,
-            {"lane": self.lane, "last_seq": self.last_seq, "token": token, "count": self.count, "at": self.at},
-        )
+    def write_later(self, writes: Iterable[bulk.Write]) -> None:
+        """Leave a module's last writes to the lane, which sends them along with its own."""
+        self._writes += writes
+
+    def flush(self, tx: sa.Connection) -> None:
+        """Write what was left until now, before somebody reads again."""
+        bulk.write(tx, self._writes)
+        self._writes = []
+
+    def finish(self, tx: sa.Connection, *, token: str, answers: Sequence[Answered]) -> None:
+        """Write everything that is left, the entries, the answers, and the row by which this transaction is found."""
+        commit = {"lane": self.lane, "last_seq": self.last_seq, "token": token, "count": self.count, "at": self.at}
+        books: list[bulk.Write] = [
+            (_insert_events, self._entries),
+            (_insert_answers, answers),
+            (_insert_commit, [commit]),
+        ]
+        bulk.write(tx, [*self._writes, *books])
 
 
-_encode = msgspec.json.Encoder().encode
+class Answered(msgspec.Struct, frozen=True):
+    """A row of `answers`."""
+
+    lane: str
+    caller: str
+    key: str
+    fingerprint: str
+    status: int
+    body: str
+    at: Instant
+
+
 _insert_events = bulk.insert_into(events, *events.c.keys())
-_insert_commit = sa.insert(commits)
+_insert_commit = bulk.insert_into(commits, *commits.c.keys())
+_insert_answers = bulk.insert_into(answers, *answers.c.keys())
 _select_head = (
     sa.select(commits.c.last_seq, commits.c.at)
     .where(commits.c.lane == sa.bindparam("lane"))
@@ -128,16 +164,11 @@ _select_commit = sa.select(commits.c.token).where(
     commits.c.last_seq == sa.bindparam("last_seq"),
     commits.c.token == sa.bindparam("token"),
 )
-_select_answers = bulk.Bulk(
-    {"caller": sa.Text(), "key": sa.Text()},
-    lambda rows: (
-        sa.select(answers.c.caller, answers.c.key, answers.c.fingerprint, answers.c.status, answers.c.body)
-        .select_from(rows)
-        .join(answers, sa.and_(answers.c.caller == rows.c.caller, answers.c.key == rows.c.key))
-        .where(answers.c.lane == sa.bindparam("lane"))
-    ),
+_find_answers = bulk.find_in(
+    answers,
+    {"lane": "lane", "caller": "caller", "key": "key"},
+    [answers.c.caller, answers.c.key, answers.c.fingerprint, answers.c.status, answers.c.body],
 )
-_insert_answers = bulk.insert_into(answers, *answers.c.keys())
 
 
 def read_head(tx: sa.Connection, lane: str) -> Head:
@@ -153,12 +184,8 @@ def has_commit(tx: sa.Connection, lane: str, *, last_seq: int, token: str) -> bo
 
 def read_answers(tx: sa.Connection, lane: str, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Any]:
     """Return the stored answers for (caller, key) pairs, those that there are."""
-    return {(row.caller, row.key): row for row in _select_answers.fetch(tx, keys, lane=lane)}
-
-
-def write_answers(tx: sa.Connection, rows: Sequence[bulk.Row]) -> None:
-    """Store (lane, caller, key, fingerprint, status, body, at) rows."""
-    _insert_answers.execute(tx, rows)
+    asked = [{"lane": lane, "caller": caller, "key": key} for caller, key in keys]
+    return {(row.caller, row.key): row for row in _find_answers.fetch(tx, asked)}
 
 
 def delete_old(tx: sa.Connection, lane: str, *, answered_before: Instant, committed_before: Instant, limit: int) -> int:

@@ -13,6 +13,9 @@ import msgspec
 from marketplace.database.meters import LaneMeters
 from marketplace.foundation import errors
 
+SMALL_BATCH = 32
+"""Orders up to which a batch is not worth dividing."""
+
 
 class Key(NamedTuple):
     """An Idempotency-Key, whose it is, and a hash of the request it came with."""
@@ -93,6 +96,7 @@ class Waiting:
             raise errors.Busy("The market is slow to answer right now; nothing happened, try again in a second.")
         self._entries.append(entry)
         self.orders += entry.orders
+        self._meters.waiting.set(self.orders)
         self._arrived.set()
         if self._timer is None:
             self._watch_the_first()
@@ -106,17 +110,18 @@ class Waiting:
         await self._arrived.wait()
 
     def cut(self) -> list[Entry]:
-        """Take the next batch, in arrival order; requests whose caller has gone are dropped."""
+        """Take the next batch, in arrival order; requests whose caller has gone are dropped.
+
+        Where many wait only half of them go: while the database works for the one half the process answers the other.
+        All at once would make the two wait for each other in turn.
+        """
+        most = min(max(self.orders // 2, SMALL_BATCH), self._limits.max_batch)
         batch: list[Entry] = []
         orders = 0
         while self._entries:
             entry = self._entries[0]
             is_wanted = not entry.future.done()
-            if (
-                is_wanted
-                and batch
-                and (orders + entry.orders > self._limits.max_batch or entry.alone or batch[-1].alone)
-            ):
+            if is_wanted and batch and (orders + entry.orders > most or entry.alone or batch[-1].alone):
                 break
             self._take_first()
             if is_wanted:

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 import sqlalchemy as sa
 
+from marketplace.database import bulk
 from marketplace.foundation.clock import Instant
 from marketplace.hours import sql
 from marketplace.hours.model import (
@@ -104,9 +105,8 @@ class Books:
         self._supplies: dict[tuple[str, int], Supply] = {}
         self._bid_sides: dict[str, Side[Bid]] = {}
         self._supply_sides: dict[str, Side[Supply]] = {}
-        self._new_bids: dict[tuple[str, int], Bid] = {}
+        self._changed_markets: dict[str, Market] = {}
         self._changed_bids: dict[tuple[str, int], Bid] = {}
-        self._new_supplies: dict[tuple[str, int], Supply] = {}
         self._changed_supplies: dict[tuple[str, int], Supply] = {}
         self._allocations: list[Allocation] = []
 
@@ -194,35 +194,25 @@ class Books:
 
     # ── changing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def add_market(self, market: Market) -> None:
-        sql.insert_market(self._tx, market)
-        self._markets[market.market] = market
+    def put_market(self, market: Market) -> None:
+        """Note that a market, new or changed, is to be written."""
+        self._markets[market.market] = self._changed_markets[market.market] = market
 
-    def change_market(self, market: Market) -> None:
-        sql.update_market(self._tx, market)
+    def put_bid(self, bid: Bid) -> None:
+        """Note that a bid is to be written. A new one is noted before it is matched: its allocations may be written
+        before it is done."""
+        self._bids[bid.market, bid.bid_id] = self._changed_bids[bid.market, bid.bid_id] = bid
 
-    def add_bid(self, bid: Bid) -> None:
-        """Take in a new bid, before it is matched: its allocations may be written before it is done."""
-        self._bids[bid.market, bid.bid_id] = self._new_bids[bid.market, bid.bid_id] = bid
-
-    def add_supply(self, supply: Supply) -> None:
-        """Take in a new supply, before it is matched."""
-        self._supplies[supply.market, supply.supply_id] = self._new_supplies[supply.market, supply.supply_id] = supply
-
-    def change_bid(self, bid: Bid) -> None:
-        """Note that a bid is to be written."""
-        if (bid.market, bid.bid_id) not in self._new_bids:
-            self._changed_bids[bid.market, bid.bid_id] = bid
-
-    def change_supply(self, supply: Supply) -> None:
-        """Note that a supply is to be written."""
-        if (supply.market, supply.supply_id) not in self._new_supplies:
-            self._changed_supplies[supply.market, supply.supply_id] = supply
+    def put_supply(self, supply: Supply) -> None:
+        """Note that a supply is to be written, a new one before it is matched."""
+        self._supplies[supply.market, supply.supply_id] = self._changed_supplies[supply.market, supply.supply_id] = (
+            supply
+        )
 
     def allocate(self, bid: Bid, supply: Supply, *, volume: int, seq: int, position: int) -> None:
         """Note a match that was taken from both."""
-        self.change_bid(bid)
-        self.change_supply(supply)
+        self.put_bid(bid)
+        self.put_supply(supply)
         self._allocations.append(
             Allocation(
                 bid.market, seq, position, bid.bid_id, supply.supply_id, bid.username, volume, bid.price, self.now
@@ -232,21 +222,25 @@ class Books:
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def write(self) -> None:
-        """Write all changes since the last time; bids and supplies before the allocations that refer to them."""
-        sql.insert_bids(self._tx, self._new_bids.values())
-        sql.update_bids(self._tx, self._changed_bids.values())
-        sql.insert_supplies(self._tx, self._new_supplies.values())
-        sql.update_supplies(self._tx, self._changed_supplies.values())
-        sql.insert_allocations(self._tx, self._allocations)
-        self._forget_closed()
-
-    def _forget_closed(self) -> None:
-        for key, bid in (self._new_bids | self._changed_bids).items():
+        """Write what has changed since the last time, and forget what is closed."""
+        bulk.write(self._tx, self.take_writes())
+        for key, bid in [*self._bids.items()]:
             if bid.state != "open":
-                self._bids.pop(key, None)
-        for name, supply in (self._new_supplies | self._changed_supplies).items():
+                del self._bids[key]
+        for name, supply in [*self._supplies.items()]:
             if supply.state != "open":
-                self._supplies.pop(name, None)
-        for written in (self._new_bids, self._changed_bids, self._new_supplies, self._changed_supplies):
-            written.clear()
+                del self._supplies[name]
+
+    def take_writes(self) -> list[bulk.Write]:
+        """Return the writes for what has changed since the last time."""
+        writes = sql.writes(
+            list(self._changed_markets.values()),
+            list(self._changed_bids.values()),
+            list(self._changed_supplies.values()),
+            self._allocations,
+        )
+        self._changed_markets.clear()
+        self._changed_bids.clear()
+        self._changed_supplies.clear()
         self._allocations = []
+        return writes

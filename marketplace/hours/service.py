@@ -36,7 +36,7 @@ def apply(tx: sa.Connection, log: Log, commands: Sequence[Any], /, *, now: Insta
     books = Books(tx, now=now)
     books.read_for(_each(commands))
     outcomes = [_decide(books, log, command) for command in commands]
-    books.write()
+    log.write_later(books.take_writes())
     return outcomes
 
 
@@ -76,7 +76,7 @@ def _place_bid(books: Books, log: Log, command: model.PlaceBid) -> Bid | Refusal
             return errors.NotFillable(command.market, command.volume, available)
     seq = _note(log, command, log.next_seq, member=command.username)
     bid = new_bid(command, seq=seq, now=books.now)
-    books.add_bid(bid)
+    books.put_bid(bid)
     _serve(books, bid, seq=seq)
     return bid
 
@@ -86,7 +86,7 @@ def _add_supply(books: Books, log: Log, command: model.AddSupply) -> Supply | Re
         return refusal
     seq = _note(log, command, log.next_seq, member=command.provider)
     supply = new_supply(command, seq=seq, now=books.now)
-    books.add_supply(supply)
+    books.put_supply(supply)
     matches = matching.serve_supply(supply, books.bids(command.market).in_order())
     for position, (bid, _, volume) in enumerate(matches):
         books.allocate(bid, supply, volume=volume, seq=seq, position=position)
@@ -104,7 +104,7 @@ def _serve(books: Books, bid: Bid, *, seq: int) -> None:
         bid.state = "cancelled"
     if bid.state == "open":
         books.bids(bid.market).add(bid)
-    books.change_bid(bid)
+    books.put_bid(bid)
 
 
 def new_bid(command: model.PlaceBid, *, seq: int, now: Instant) -> Bid:
@@ -150,7 +150,7 @@ def _close_bid(
         return errors.BidClosed(bid.bid_id, bid.state)
     _note(log, command, bid.bid_id, member=bid.username)
     bid.state = state
-    books.change_bid(bid)
+    books.put_bid(bid)
     return bid
 
 
@@ -169,7 +169,7 @@ def _amend_bid(books: Books, log: Log, command: model.AmendBid) -> Bid | Refusal
     seq = _note(log, command, bid.bid_id, member=bid.username)
     if matching.keeps_place(bid, volume=volume, price=price):
         bid.resize(volume)
-        books.change_bid(bid)
+        books.put_bid(bid)
     else:
         bid.resize(volume)
         bid.price, bid.seq = price, seq
@@ -185,7 +185,7 @@ def _withdraw_supply(books: Books, log: Log, command: model.WithdrawSupply) -> S
         return errors.SupplyClosed(supply.supply_id, supply.state)
     _note(log, command, supply.supply_id, member=supply.provider)
     supply.state = "withdrawn"
-    books.change_supply(supply)
+    books.put_supply(supply)
     return supply
 
 
@@ -197,7 +197,7 @@ def _create_market(books: Books, log: Log, command: model.CreateMarket) -> Marke
         return errors.MarketExists(command.market)
     log.append(topic=TOPIC, kind=_kind(command), subject=command.market, member=None, data=command)
     market = Market(command.market, "open", books.now)
-    books.add_market(market)
+    books.put_market(market)
     return market
 
 
@@ -208,7 +208,7 @@ def _change_market(books: Books, log: Log, command: model.ChangeMarket) -> Marke
     if market.state != command.state:
         log.append(topic=TOPIC, kind=_kind(command), subject=command.market, member=None, data=command)
         market.state = command.state
-        books.change_market(market)
+        books.put_market(market)
     return market
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from msgspec.structs import astuple
 from sqlalchemy.dialects import postgresql, sqlite
 
 from marketplace.database import bulk
@@ -61,20 +60,9 @@ _sum_open_supply = sa.select(sa.func.coalesce(sa.func.sum(supplies.c.remaining),
 )
 
 
-def _lock_by_id(table: sa.Table, id_name: str, columns: Sequence[sa.Column[Any]]) -> bulk.Bulk:
-    def build(rows: sa.FromClause) -> sa.Executable:
-        is_asked = sa.and_(table.c.market == rows.c.market, table.c[id_name] == rows.c.id)
-        return sa.select(*columns).select_from(rows).join(table, is_asked).with_for_update(of=table)
-
-    return bulk.Bulk({"market": sa.Text(), "id": sa.BigInteger()}, build)
-
-
-_lock_bids_by_id = _lock_by_id(bids, "bid_id", BID_COLUMNS)
-_lock_supplies_by_id = _lock_by_id(supplies, "supply_id", SUPPLY_COLUMNS)
-_read_markets = bulk.Bulk(
-    {"market": sa.Text()},
-    lambda rows: sa.select(*MARKET_COLUMNS).select_from(rows).join(markets, markets.c.market == rows.c.market),
-)
+_lock_bids_by_id = bulk.find_in(bids, {"market": "market", "id": "bid_id"}, BID_COLUMNS, lock=True)
+_lock_supplies_by_id = bulk.find_in(supplies, {"market": "market", "id": "supply_id"}, SUPPLY_COLUMNS, lock=True)
+_find_markets = bulk.find_in(markets, {"market": "market"}, MARKET_COLUMNS)
 
 
 def records(kind: type[Record], rows: Iterable[Any]) -> list[Record]:
@@ -84,7 +72,7 @@ def records(kind: type[Record], rows: Iterable[Any]) -> list[Record]:
 
 def read_markets(tx: sa.Connection, names: Iterable[str]) -> list[Market]:
     """Return those of the named markets that exist."""
-    return records(Market, _read_markets.fetch(tx, [(name,) for name in names]))
+    return records(Market, _find_markets.fetch(tx, [{"market": name} for name in names]))
 
 
 def lock_open_bids(tx: sa.Connection, market: str, *, after: Rank, limit: int, now: Instant) -> list[Bid]:
@@ -106,12 +94,16 @@ def lock_open_supplies(tx: sa.Connection, market: str, *, after: Rank, limit: in
 
 def lock_bids(tx: sa.Connection, ids: Iterable[tuple[str, int]]) -> list[Bid]:
     """Lock and return bids by (market, bid_id), whatever their state."""
-    return records(Bid, _lock_bids_by_id.fetch(tx, sorted(ids)))
+    return records(Bid, _lock_bids_by_id.fetch(tx, _named(ids)))
 
 
 def lock_supplies(tx: sa.Connection, ids: Iterable[tuple[str, int]]) -> list[Supply]:
     """Lock and return supplies by (market, supply_id), whatever their state."""
-    return records(Supply, _lock_supplies_by_id.fetch(tx, sorted(ids)))
+    return records(Supply, _lock_supplies_by_id.fetch(tx, _named(ids)))
+
+
+def _named(ids: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:
+    return [{"market": market, "id": number} for market, number in sorted(ids)]
 
 
 def sum_open_supply(tx: sa.Connection, market: str, *, price: int) -> int:
@@ -121,87 +113,48 @@ def sum_open_supply(tx: sa.Connection, market: str, *, price: int) -> int:
 
 # ── writes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_insert_bids = bulk.insert_into(bids, *Bid.__struct_fields__)
-_insert_supplies = bulk.insert_into(supplies, *Supply.__struct_fields__)
-_insert_allocations = bulk.insert_into(allocations, *Allocation.__struct_fields__)
 
-
-def _update(table: sa.Table, id_name: str, *names: str) -> bulk.Bulk:
-    """Build the update of rows found by market and id, given with the named columns after those two."""
-
-    def build(rows: sa.FromClause) -> sa.Executable:
-        is_meant = sa.and_(table.c.market == rows.c.market, table.c[id_name] == rows.c[id_name])
-        return sa.update(table).where(is_meant).values({name: rows.c[name] for name in names})
-
-    return bulk.Bulk({name: table.c[name].type for name in ("market", id_name, *names)}, build)
-
-
-_BID_CHANGES = ("seq", "volume", "remaining", "price", "state")
-_update_bids = _update(bids, "bid_id", *_BID_CHANGES)
-_update_supplies = _update(supplies, "supply_id", "remaining", "state")
-
-
-def _add_totals(insert: Callable[[sa.Table], Any]) -> bulk.Builder:
-    def build(rows: sa.FromClause) -> sa.Executable:
+def _add_to_totals(insert: Callable[[sa.Table], Any]) -> bulk.Build:
+    def build(rows: sa.FromClause) -> Any:
         names = ("market", "username", "volume")
-        # The WHERE lets SQLite tell the upsert's ON from a join's.
-        statement = insert(allocated_totals).from_select(
+        added = insert(allocated_totals).from_select(
             names, sa.select(*(rows.c[name] for name in names)).where(sa.true())
         )
-        added = allocated_totals.c.volume + statement.excluded.volume
-        upsert: sa.Executable = statement.on_conflict_do_update(
-            index_elements=["market", "username"], set_={"volume": added}
-        )
-        return upsert
+        total = allocated_totals.c.volume + added.excluded.volume
+        return added.on_conflict_do_update(index_elements=["market", "username"], set_={"volume": total})
 
     return build
 
 
-_TOTAL_COLUMNS = {name: allocated_totals.c[name].type for name in ("market", "username", "volume")}
-# The same statement; only its builder belongs to a dialect.
-_add_totals_on = {
-    "postgresql": bulk.Bulk(_TOTAL_COLUMNS, _add_totals(postgresql.insert)),
-    "sqlite": bulk.Bulk(_TOTAL_COLUMNS, _add_totals(sqlite.insert)),
-}
-_insert_market = sa.insert(markets)
-_update_market = (
-    sa.update(markets).where(markets.c.market == sa.bindparam("name")).values(state=sa.bindparam("new_state"))
+_put_markets = bulk.put_into(markets, *Market.__struct_fields__, changing=["state"])
+_put_bids = bulk.put_into(bids, *Bid.__struct_fields__, changing=["seq", "volume", "remaining", "price", "state"])
+_put_supplies = bulk.put_into(supplies, *Supply.__struct_fields__, changing=["remaining", "state"])
+_insert_allocations = bulk.insert_into(allocations, *Allocation.__struct_fields__)
+_add_totals = bulk.Bulk(
+    {name: allocated_totals.c[name].type for name in ("market", "username", "volume")},
+    {"postgresql": _add_to_totals(postgresql.insert), "sqlite": _add_to_totals(sqlite.insert)},
 )
 
 
-def insert_bids(tx: sa.Connection, new: Iterable[Bid]) -> None:
-    _insert_bids.execute(tx, [astuple(bid) for bid in new])
+def writes(
+    changed_markets: Sequence[Market],
+    changed_bids: Sequence[Bid],
+    changed_supplies: Sequence[Supply],
+    new_allocations: Sequence[Allocation],
+) -> list[bulk.Write]:
+    """Return the statements that write new and changed rows, with their rows; the users' totals are among them."""
+    return [
+        (_put_markets, changed_markets),
+        (_put_bids, changed_bids),
+        (_put_supplies, changed_supplies),
+        (_insert_allocations, new_allocations),
+        (_add_totals, _totals(new_allocations)),
+    ]
 
 
-def update_bids(tx: sa.Connection, changed: Iterable[Bid]) -> None:
-    _update_bids.execute(
-        tx, [(bid.market, bid.bid_id, bid.seq, bid.volume, bid.remaining, bid.price, bid.state) for bid in changed]
-    )
-
-
-def insert_supplies(tx: sa.Connection, new: Iterable[Supply]) -> None:
-    _insert_supplies.execute(tx, [astuple(supply) for supply in new])
-
-
-def update_supplies(tx: sa.Connection, changed: Iterable[Supply]) -> None:
-    _update_supplies.execute(
-        tx, [(supply.market, supply.supply_id, supply.remaining, supply.state) for supply in changed]
-    )
-
-
-def insert_allocations(tx: sa.Connection, new: Sequence[Allocation]) -> None:
-    """Add allocations, and their volumes to the users' totals."""
-    _insert_allocations.execute(tx, [astuple(allocation) for allocation in new])
+def _totals(new: Iterable[Allocation]) -> list[dict[str, Any]]:
     totals: dict[tuple[str, str], int] = {}
     for each in new:
-        totals[each.market, each.username] = totals.get((each.market, each.username), 0) + each.volume
-    rows = [(market, username, volume) for (market, username), volume in sorted(totals.items())]
-    _add_totals_on[tx.dialect.name].execute(tx, rows)
-
-
-def insert_market(tx: sa.Connection, market: Market) -> None:
-    tx.execute(_insert_market, {"market": market.market, "state": market.state, "created_at": market.created_at})
-
-
-def update_market(tx: sa.Connection, market: Market) -> None:
-    tx.execute(_update_market, {"name": market.market, "new_state": market.state})
+        name = (each.market, each.username)
+        totals[name] = totals.get(name, 0) + each.volume
+    return [{"market": market, "username": username, "volume": volume} for (market, username), volume in totals.items()]
