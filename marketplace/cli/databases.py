@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from marketplace.cli import terminal
 from marketplace.cli.flags import DatabaseFlags, load_settings
-from marketplace.cli.stored import opened, require_file
+from marketplace.cli.stored import failures_as_sentences, opened, require_schema
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from marketplace.foundation.settings import Settings
 
 
@@ -18,46 +20,54 @@ def upgrade(*, database: DatabaseFlags | None = None) -> None:
     settings = load_settings(database)
     from marketplace.database import locking, schema
 
-    try:
-        with locking.hold_file(settings.database_url):
-            schema.upgrade(settings.database_url)
-    except locking.AlreadyServed as error:
-        raise terminal.Stop(str(error)) from None
+    with failures_as_sentences(settings), locking.hold_file(settings.database_url):
+        schema.upgrade(settings.database_url)
     terminal.output().print(f"The schema is at {schema.head()}.")
 
 
 def check(*, database: DatabaseFlags | None = None) -> None:
     """Tell whether the schema is the one that this version needs; exit code 1 if not."""
-    settings = load_settings(database)
-    from marketplace.database import schema
-
-    found, needed = asyncio.run(_current(settings)), schema.head()
-    if found != needed:
-        raise terminal.Stop(f"The schema is at {found or 'nothing'}, not at {needed}; run `marketplace db upgrade`.")
-    terminal.output().print(f"The schema is at {needed}, as it should be.")
+    revision = asyncio.run(_check(load_settings(database)))
+    terminal.output().print(f"The schema is at {revision}, as it should be.")
 
 
 def audit(*, database: DatabaseFlags | None = None) -> int:
     """Prove that the books balance and that replaying the log gives them again; exit code 1 if not."""
-    findings = asyncio.run(find_faults(load_settings(database)))
+    faults, size = asyncio.run(_audit(load_settings(database)))
     console = terminal.output()
-    for finding in findings:
-        console.print(finding, soft_wrap=True)
-    console.print(f"{len(findings)} faults found." if findings else "The books balance.")
-    return 1 if findings else 0
+    for fault in faults:
+        console.print(fault, soft_wrap=True)
+    console.print(f"{len(faults)} faults found." if faults else f"The books balance ({size}).")
+    return 1 if faults else 0
 
 
 async def find_faults(settings: Settings) -> list[str]:
     """Return what is wrong in the books, one sentence each."""
+    faults, _ = await _audit(settings)
+    return faults
+
+
+async def _audit(settings: Settings) -> tuple[list[str], str]:
+    """Return the faults, and how much was looked at, as one snapshot has it."""
     from marketplace import hours
 
     async with opened(settings) as database:
-        return await database.read(hours.audit)
+        await require_schema(database)
+        return await database.report(lambda tx: (hours.audit(tx), _size(tx)))
 
 
-async def _current(settings: Settings) -> str | None:
-    from marketplace.database import schema
+def _size(tx: sa.Connection) -> str:
+    from sqlalchemy import text
 
-    require_file(settings)
+    counts = (
+        ("bids", "SELECT count(*) FROM report_fill_times"),
+        ("supplies", "SELECT coalesce(sum(supplies), 0) FROM report_supply_utilisation"),
+        ("allocations", "SELECT coalesce(sum(allocations), 0) FROM report_allocations"),
+        ("hours allocated", "SELECT coalesce(sum(volume), 0) FROM report_allocations"),
+    )
+    return ", ".join(f"{what} {tx.scalar(text(statement))}" for what, statement in counts)
+
+
+async def _check(settings: Settings) -> str:
     async with opened(settings) as database:
-        return await schema.current(database)
+        return await require_schema(database)

@@ -70,12 +70,18 @@ def _print(console: Console, found: Iterable[events.Event], *, as_json: bool) ->
 
 
 def _line(event: events.Event) -> Text:
-    import msgspec
-
+    """Return the event on one line; what stands elsewhere on it, or is null, is left out of its data."""
+    told = {"type", "market"} | {name for name, value in event.data.items() if value is None}
     return Text.assemble(
         (f"{event.seq:>8} ", "bold"),
         (f"{event.at:%Y-%m-%d %H:%M:%S.%f} ", "dim"),
         (f"{event.kind:<16} ", "cyan"),
-        f"{event.topic} {event.subject} ",
-        (msgspec.json.encode(event.data).decode(), "dim"),
+        f"{event.subject}  ",
+        ("  ".join(f"{name} {_text(value)}" for name, value in event.data.items() if name not in told), "dim"),
     )
+
+
+def _text(value: object) -> str:
+    import msgspec
+
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import re
 import sys
 from collections.abc import Sequence
+from numbers import Number
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from marketplace.cli import terminal
 from marketplace.cli.flags import DatabaseFlags, load_settings
-from marketplace.cli.stored import opened
+from marketplace.cli.stored import opened, require_schema
 
 if TYPE_CHECKING:
     from marketplace.foundation.settings import Settings
+
+INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
 
 Rows = tuple[list[str], list[Sequence[Any]]]
 
@@ -58,6 +62,7 @@ async def _read(settings: Settings, name: str, *, limit: int) -> Rows:
     from marketplace import hours
 
     async with opened(settings) as database:
+        await require_schema(database)
         return await database.report(hours.read_report, name, limit=limit + 1)
 
 
@@ -67,8 +72,19 @@ def _print(columns: list[str], rows: list[Sequence[Any]], *, as_csv: bool) -> No
         writer.writerow(columns)
         writer.writerows(rows)
         return
-    numbers = [name for at, name in enumerate(columns) if rows and not isinstance(rows[0][at], str)]
-    shown = terminal.table(*columns, right=numbers)
+    numbers = [name for at, name in enumerate(columns) if all(isinstance(row[at], Number | None) for row in rows)]
+    shown = terminal.table(*map(_words, columns), right=[*map(_words, numbers)])
     for row in rows:
-        terminal.add_row(shown, *(None if cell is None else str(cell) for cell in row))
+        terminal.add_row(shown, *map(_readable, row))
     terminal.output().print(shown if rows else "No rows.")
+
+
+def _words(column: str) -> str:
+    """Let a long header wrap between its words; CSV keeps the names as SQL has them."""
+    return column.replace("_", " ")
+
+
+def _readable(cell: object) -> str | None:
+    """Show an instant, which SQLite has as text, to the second."""
+    text = str(cell)
+    return None if cell is None else text[:19].replace("T", " ") if INSTANT.match(text) else text

@@ -10,6 +10,8 @@ from cyclopts import App, CycloptsError, Group, Parameter
 import marketplace
 from marketplace.cli import databases, demo, log, reports, serving, simulation, terminal, trading
 
+HELP_COLUMNS = 120
+
 SERVING = Group.create_ordered("Run a market")
 TRADING = Group.create_ordered("Trade")
 LOOKING = Group.create_ordered("Look")
@@ -47,7 +49,8 @@ def make_app() -> App:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return the exit code."""
-    out, err = terminal.output(), terminal.output(is_error=True)
+    out = terminal.output(pipe_columns=HELP_COLUMNS)
+    err = terminal.output(is_error=True, pipe_columns=HELP_COLUMNS)
     try:
         code = make_app()(arguments, console=out, error_console=err, exit_on_error=False, result_action="return_value")
     except CycloptsError:  # it is printed already

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from marketplace.cli.flags import DatabaseFlags, LaneFlags, LogFlags, ServerFlags, load_settings
+from marketplace.cli.stored import failures_as_sentences
 from marketplace.cli.terminal import Stop
+
+if TYPE_CHECKING:
+    from marketplace.foundation.settings import Settings
 
 
 def serve(
@@ -27,7 +32,7 @@ def serve(
     settings = load_settings(server, database, lanes, logs)
     from marketplace import app
 
-    with _refusals_as_sentences():
+    with _refusals_as_sentences(settings):
         app.serve(settings)
 
 
@@ -41,21 +46,17 @@ def work(
     settings = load_settings(database, lanes, logs)
     from marketplace import worker
 
-    with _refusals_as_sentences():
+    with _refusals_as_sentences(settings):
         worker.work(settings)
 
 
 @contextlib.contextmanager
-def _refusals_as_sentences() -> Iterator[None]:
+def _refusals_as_sentences(settings: Settings) -> Iterator[None]:
     """Turn what keeps a process from starting into a sentence and an exit code."""
-    from marketplace.database import locking
-    from marketplace.foundation import errors, settings
+    from marketplace.foundation.settings import SettingsError
 
     try:
-        yield
-    except settings.SettingsError as error:
+        with failures_as_sentences(settings):
+            yield
+    except SettingsError as error:
         raise Stop(str(error), exit_code=2) from None
-    except locking.AlreadyServed as error:
-        raise Stop(str(error)) from None
-    except errors.Refusal as refusal:
-        raise Stop(refusal.detail) from None

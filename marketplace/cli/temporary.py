@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,17 +62,23 @@ def serving(place: Place) -> Iterator[None]:
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], place: Place) -> None:
-    import httpx
-
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
             raise Stop(f"The server did not start:\n{place.read_log()[-2000:]}")
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{place.url}/readyz", timeout=2, trust_env=False).is_success:
-                return
+        if _is_ready(f"{place.url}/readyz"):
+            return
         time.sleep(0.05)
     raise Stop(f"The server was not ready within {START_SECONDS} s:\n{place.read_log()[-2000:]}")
+
+
+def _is_ready(url: str) -> bool:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(url, timeout=2):
+            return True
+    except OSError:
+        return False
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-PIPE_COLUMNS = 160
+PIPE_COLUMNS = 1000
+"""So wide that no line of a table is broken; a pipe has no edge."""
 
 Cell = str | int | Text | None
 
@@ -28,11 +29,11 @@ class Stop(Exception):
         self.exit_code = exit_code
 
 
-def output(*, is_error: bool = False) -> Console:
+def output(*, is_error: bool = False, pipe_columns: int = PIPE_COLUMNS) -> Console:
     """Return the console for standard output or standard error as they are now."""
     stream = sys.stderr if is_error else sys.stdout
-    is_wide = stream.isatty() or "COLUMNS" in os.environ
-    width = None if is_wide else PIPE_COLUMNS
+    has_width = stream.isatty() or "COLUMNS" in os.environ
+    width = None if has_width else pipe_columns
     return Console(stderr=is_error, width=width, markup=False, highlight=False, emoji=False)
 
 

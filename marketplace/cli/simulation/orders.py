@@ -43,7 +43,7 @@ Action = Buy | Sell | Cancel | Batch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mix:
-    """Shares of the requests; the rest are bids. Supply is drawn larger, so that the two sides about balance."""
+    """Shares of the requests; the rest are bids. A sell is larger than a bid, but sells are fewer, so bids wait."""
 
     sells: float
     cancels: float
@@ -76,4 +76,4 @@ def _buy(mix: Mix, dice: random.Random) -> Buy:
 
 def _sell(mix: Mix, dice: random.Random) -> Sell:
     floor = dice.choice((0, dice.randint(*PRICES)))
-    return Sell(f"p{dice.randrange(mix.users)}", dice.randint(*VOLUMES) * 4, floor)
+    return Sell(f"p{dice.randrange(mix.users)}", dice.randint(*VOLUMES) * 2, floor)
