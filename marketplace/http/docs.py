@@ -23,9 +23,9 @@ CONTENT_SECURITY_POLICY = (
 )
 
 _MEDIA_TYPES = {
-    "docs.js": "text/javascript; charset=utf-8",
-    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
-    "swagger-ui.css": "text/css; charset=utf-8",
+    "docs.js": "text/javascript",
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
 }
 
 

@@ -43,9 +43,9 @@ async def readyz(request: Request) -> Health:  # type: ignore[type-arg]
 @get("/metrics", media_type="text/plain", tags=["operation"])
 async def metrics() -> Response[bytes]:
     """Answer Prometheus, for all worker processes together."""
-    if MULTIPROCESS not in os.environ:
-        return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
-    return Response(await asyncio.to_thread(_of_all_processes), media_type=CONTENT_TYPE_LATEST)
+    is_one_of_many = MULTIPROCESS in os.environ
+    text = await asyncio.to_thread(_of_all_processes) if is_one_of_many else generate_latest(REGISTRY)
+    return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 def _of_all_processes() -> bytes:

@@ -15,6 +15,8 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import ParameterKwarg
 
 from marketplace.foundation import errors
 from marketplace.wire import limits
@@ -143,9 +145,9 @@ def on_refusal(request: Request[Any, Any, Any], error: errors.Refusal) -> Respon
     return _respond(render(error))
 
 
-def on_http_exception(_request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Answer what Litestar refuses by itself; its headers (Allow) are kept."""
-    rendered = render(_from_litestar(error)) if error.status_code in _FROM_LITESTAR else _plain(error)
+    rendered = render(_from_litestar(request, error)) if error.status_code in _FROM_LITESTAR else _plain(error)
     return _respond(rendered._replace(headers={**(error.headers or {}), **rendered.headers}))
 
 
@@ -183,7 +185,7 @@ def _plain(error: HTTPException) -> Rendered:
     return Rendered(status, _encode(_document(status, code, title=status.phrase, detail=error.detail)), {})
 
 
-def _from_litestar(error: HTTPException) -> errors.Refusal:
+def _from_litestar(request: Request[Any, Any, Any], error: HTTPException) -> errors.Refusal:
     match error.status_code:
         case 404:
             return NoSuchPath("Nothing is at this path; /docs lists what there is.")
@@ -191,18 +193,27 @@ def _from_litestar(error: HTTPException) -> errors.Refusal:
             return MethodNotAllowed("This path does not take that method; the Allow header lists those that it takes.")
         case 413:
             return BodyTooLarge("The body is too large.")
-    return _invalid_parameter(error) if isinstance(error, ValidationException) else errors.Invalid(error.detail)
+    if isinstance(error, ValidationException):
+        return _invalid_parameter(request.route_handler, error)
+    return errors.Invalid(error.detail)
 
 
-def _invalid_parameter(error: ValidationException) -> errors.Invalid:
+def _invalid_parameter(handler: HTTPRouteHandler, error: ValidationException) -> errors.Invalid:
     """Name the first parameter at fault: Litestar collects all of them in `extra`, or names one in its message."""
     if isinstance(error.extra, list) and error.extra:
         first: dict[str, str] = error.extra[0]
-        return wrong(first.get("key", ""), first["message"], part=first.get("source", "request"))
+        return wrong(_public_name(handler, first.get("key", "")), first["message"], part=first.get("source", "request"))
     if error.detail.startswith("Missing required "):
         name = error.detail.split("'")[1]
         return errors.Invalid(f"The parameter {name} is missing.", field=name)
     return errors.Invalid(error.detail)
+
+
+def _public_name(handler: HTTPRouteHandler, name: str) -> str:
+    """Return what callers call a parameter, where our name for it is another."""
+    field = handler.parsed_fn_signature.parameters.get(name)
+    marker = field.kwarg_definition if field else None
+    return marker.name or name if isinstance(marker, ParameterKwarg) else name
 
 
 def _shapes() -> dict[str, str]:
