@@ -9,7 +9,7 @@ import shutil
 import statistics
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +33,10 @@ class Run:
     broken: int = 0
     retries: int = 0
     cpu: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def errors(self) -> int:
+        return self.refused + self.broken
 
     @property
     def rate(self) -> float:
@@ -60,14 +64,25 @@ def ratios(above: Sequence[Run], below: Sequence[Run]) -> list[float]:
     return [one.rate / other.rate for one, other in zip(above, below, strict=True)]
 
 
-def metered(load: Callable[[], Run], processes: Mapping[str, Sequence[int]]) -> Run:
-    """Run a load and note the processor time of the given processes and their children."""
-    before = {name: machine.cpu_seconds(pids) for name, pids in processes.items()}
+Processes = Mapping[str, Sequence[int]]
+"""Process ids by the name that the report gives them; their children count as they do."""
+
+
+def cpu_times(processes: Processes) -> dict[str, float]:
+    return {name: machine.cpu_seconds(pids) for name, pids in processes.items()}
+
+
+def cpu_since(before: Mapping[str, float], processes: Processes, orders: int) -> dict[str, float]:
+    """Return the microseconds that each of the orders took of the processes since `before`."""
+    after = cpu_times(processes)
+    return {name: (after[name] - before[name]) / max(orders, 1) * 1e6 for name in processes}
+
+
+def metered(load: Callable[[], Run], processes: Processes) -> Run:
+    """Run a load and note the processor time of the given processes."""
+    before = cpu_times(processes)
     run = load()
-    cpu = {
-        name: (machine.cpu_seconds(pids) - before[name]) / max(run.orders, 1) * 1e6 for name, pids in processes.items()
-    }
-    return Run(run.orders, run.seconds, run.p50, run.p99, run.refused, run.broken, run.retries, cpu)
+    return replace(run, cpu=cpu_since(before, processes, run.orders))
 
 
 def http(urls: Sequence[str], *, connections: int, seconds: float, prefix: str = "/") -> Run:

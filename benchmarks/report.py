@@ -28,25 +28,21 @@ def ratio_row(what: str, values: Sequence[float], target: float, notes: Sequence
     return Row(what, measured, f"≥ {target:g} ×", value >= target and extra, notes)
 
 
-def sides(results: Mapping[str, Sequence[Run]]) -> list[str]:
-    """Describe each side by its medians."""
+def sides(results: Mapping[str, Sequence[Run]], *, unit: str = "order") -> list[str]:
+    """Describe each side by its medians; `unit` is what its runs count."""
     width = max(map(len, results))
-    return [f"{name:{width}}  {_side(runs)}" for name, runs in results.items()]
+    return [f"{name:{width}}  {_side(runs, unit)}" for name, runs in results.items()]
 
 
-def _side(runs: Sequence[Run]) -> str:
+def _side(runs: Sequence[Run], unit: str) -> str:
     cpu = " · ".join(f"{name} {median(runs, lambda run, n=name: run.cpu[n]):.0f}" for name in runs[0].cpu)  # type: ignore[misc]
     text = (
-        f"{median(runs, lambda run: run.rate):8,.0f} orders/s  p50 {median(runs, lambda run: run.p50):6.1f} ms  "
+        f"{median(runs, lambda run: run.rate):8,.0f} {unit}s/s  p50 {median(runs, lambda run: run.p50):6.1f} ms  "
         f"p99 {median(runs, lambda run: run.p99):6.1f} ms"
     )
-    text += f"  CPU µs an order: {cpu}" if cpu else ""
-    errors = sum(run.refused + run.broken for run in runs)
-    text += (
-        f"  retries {sum(run.retries for run in runs) / sum(run.orders for run in runs):.0%}"
-        if any(run.retries for run in runs)
-        else ""
-    )
+    text += f"  CPU µs per {unit}: {cpu}" if cpu else ""
+    retries, errors = (sum(getattr(run, name) for run in runs) for name in ("retries", "errors"))
+    text += f"  retries {retries / sum(run.orders for run in runs):.0%}" if retries else ""
     return text + (f"  ERRORS {errors}" if errors else "")
 
 
