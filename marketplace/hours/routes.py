@@ -191,8 +191,7 @@ class Supplies(Controller):
         self, market: params.Market, data: JSONBody[wire.NewSupply], request: HttpRequest
     ) -> wire.Supply:
         """Add supply; bids below its minimum price do not match."""
-        command = model.AddSupply(market, data.volume, data.min_price, data.provider)
-        return await idempotency.run(_lane(request), command, request=request, shape=_supply, status=201)
+        return await idempotency.run(_lane(request), _offer(market, data), request=request, shape=_supply, status=201)
 
     @get("/{supply_id:str}", opt={"refuses": (hours.errors.UnknownSupply,)})
     async def read_supply(self, market: params.Market, supply_id: params.Id, request: HttpRequest) -> wire.Supply:
@@ -300,10 +299,14 @@ def _place(market: str, data: wire.NewBid, *, field: str) -> model.PlaceBid:
     return model.PlaceBid(market, data.username, data.volume, data.price, data.time_in_force, expires_at)
 
 
+def _offer(market: str, data: wire.NewSupply) -> model.AddSupply:
+    return model.AddSupply(market, data.volume, data.min_price, data.provider)
+
+
 def _order(market: str, data: wire.BuyOrder | wire.SellOrder, index: int) -> model.PlaceBid | model.AddSupply:
     if isinstance(data, wire.BuyOrder):
         return _place(market, data, field=f"orders[{index}].expires_at")
-    return model.AddSupply(market, data.volume, data.min_price, data.provider)
+    return _offer(market, data)
 
 
 def _expiry(moment: datetime | None, *, field: str) -> Instant | None:
@@ -350,16 +353,10 @@ def _bid(bid: model.Bid) -> wire.Bid:
 
 
 def _supply(supply: model.Supply) -> wire.Supply:
+    hours_of = (supply.volume, supply.remaining, supply.allocated)
+    added_at = clock.to_datetime(supply.added_at)
     return wire.Supply(
-        supply.supply_id,
-        supply.market,
-        supply.provider,
-        supply.volume,
-        supply.remaining,
-        supply.allocated,
-        supply.min_price,
-        supply.state,
-        clock.to_datetime(supply.added_at),
+        supply.supply_id, supply.market, supply.provider, *hours_of, supply.min_price, supply.state, added_at
     )
 
 
@@ -375,26 +372,18 @@ def _result(outcome: model.Bid | model.Supply | errors.Refusal) -> wire.OrderRes
     return wire.OrderResult(supply_id=outcome.supply_id, allocated=outcome.allocated, remaining=outcome.remaining)
 
 
-def _fill_id(allocation: model.Allocation) -> str:
-    return f"{allocation.seq}-{allocation.position}"
+def _fill_id(one: model.Allocation) -> str:
+    return f"{one.seq}-{one.position}"
 
 
-def _fill(allocation: model.Allocation) -> wire.Fill:
-    moment = clock.to_datetime(allocation.allocated_at)
-    return wire.Fill(_fill_id(allocation), allocation.price, allocation.volume, moment)
+def _fill(one: model.Allocation) -> wire.Fill:
+    return wire.Fill(_fill_id(one), one.price, one.volume, clock.to_datetime(one.allocated_at))
 
 
-def _allocation(allocation: model.Allocation) -> wire.Allocation:
-    return wire.Allocation(
-        _fill_id(allocation),
-        allocation.market,
-        allocation.username,
-        allocation.bid_id,
-        allocation.supply_id,
-        allocation.volume,
-        allocation.price,
-        clock.to_datetime(allocation.allocated_at),
-    )
+def _allocation(one: model.Allocation) -> wire.Allocation:
+    moment = clock.to_datetime(one.allocated_at)
+    ids = (_fill_id(one), one.market, one.username, one.bid_id, one.supply_id)
+    return wire.Allocation(*ids, one.volume, one.price, moment)
 
 
 def _cursor(allocation: model.Allocation) -> str:
