@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from marketplace.wire import limits
 
 TimeInForce = Literal["gtc", "ioc", "fok"]
-"""Good till cancelled; immediate or cancel (take what is there, drop the rest); fill or kill (all at once or nothing)."""
+"""Good till cancelled; immediate or cancel (take what is there, drop the rest); fill or kill (all or nothing)."""
 
 BidState = Literal["open", "filled", "cancelled", "expired"]
 SupplyState = Literal["open", "exhausted", "withdrawn"]
