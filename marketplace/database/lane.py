@@ -270,6 +270,8 @@ class Lane:
                 outcomes += [entry.abandoned for entry in entries]
             else:
                 outcomes += apply(tx, book, [entry.command for entry in entries], now=book.at)
+        # Told before the COMMIT: with an outcome too few, somebody would be told another one's.
+        assert len(outcomes) == len(copies.fresh), "a module owes one outcome a command"
         batch.results, answers = copies.results(outcomes, at=book.at)
         return answers
 

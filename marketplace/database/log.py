@@ -25,13 +25,13 @@ commits = sa.Table(
     metadata,
     sa.Column("lane", sa.Text, primary_key=True),
     sa.Column("last_seq", sa.BigInteger, primary_key=True, comment="the lane's last seq after this transaction"),
+    sa.Column("at", sa.BigInteger, primary_key=True, comment="instant; never goes back within a lane"),
     sa.Column(
         "token", sa.Text, primary_key=True, comment="made up by the writer: finds a COMMIT whose answer was lost"
     ),
     sa.Column(
         "count", sa.Integer, nullable=False, comment="commands accepted: they are last_seq - count + 1 … last_seq"
     ),
-    sa.Column("at", sa.BigInteger, nullable=False, comment="instant; never goes back within a lane"),
     sa.CheckConstraint("count >= 0", name="count_not_negative"),
     sa.CheckConstraint("last_seq >= count", name="seqs_begin_at_one"),
     comment="one row a transaction of a lane",
@@ -156,7 +156,7 @@ _insert_answers = bulk.insert_into(answers, *answers.c.keys())
 _select_head = (
     sa.select(commits.c.last_seq, commits.c.at)
     .where(commits.c.lane == sa.bindparam("lane"))
-    .order_by(commits.c.last_seq.desc(), commits.c.token.desc())
+    .order_by(commits.c.last_seq.desc(), commits.c.at.desc(), commits.c.token.desc())
     .limit(1)
 )
 _select_commit = sa.select(commits.c.token).where(
@@ -199,14 +199,14 @@ def delete_old(tx: sa.Connection, lane: str, *, answered_before: Instant, commit
     gone = tx.execute(
         sa.delete(answers).where(answers.c.lane == lane, sa.tuple_(answers.c.caller, answers.c.key).in_(old_keys))
     ).rowcount
-    last = read_head(tx, lane).last_seq
+    head = read_head(tx, lane)
     old_commits = (
-        sa.select(commits.c.last_seq)
-        .where(commits.c.lane == lane, commits.c.at < committed_before, commits.c.last_seq < last)
-        .order_by(commits.c.last_seq)
+        sa.select(commits.c.last_seq, commits.c.token)
+        .where(commits.c.lane == lane, commits.c.at < committed_before)
+        # Transactions that accepted nothing and only remembered refusals have the seq of the one before.
+        .where(sa.or_(commits.c.last_seq < head.last_seq, commits.c.at < head.at))
+        .order_by(commits.c.last_seq, commits.c.at, commits.c.token)
         .limit(limit)
     )
-    return (
-        gone
-        + tx.execute(sa.delete(commits).where(commits.c.lane == lane, commits.c.last_seq.in_(old_commits))).rowcount
-    )
+    is_old = sa.tuple_(commits.c.last_seq, commits.c.token).in_(old_commits)
+    return gone + tx.execute(sa.delete(commits).where(commits.c.lane == lane, is_old)).rowcount

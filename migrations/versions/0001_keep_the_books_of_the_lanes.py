@@ -19,16 +19,16 @@ def upgrade() -> None:
         "commits",
         sa.Column("lane", sa.Text, primary_key=True),
         sa.Column("last_seq", sa.BigInteger, primary_key=True, comment="the lane's last seq after this transaction"),
+        sa.Column("at", sa.BigInteger, primary_key=True, comment="instant; never goes back within a lane"),
         sa.Column(
             "token", sa.Text, primary_key=True, comment="made up by the writer: finds a COMMIT whose answer was lost"
         ),
         sa.Column(
             "count", sa.Integer, nullable=False, comment="commands accepted: they are last_seq - count + 1 … last_seq"
         ),
-        sa.Column("at", sa.BigInteger, nullable=False, comment="instant; never goes back within a lane"),
         sa.CheckConstraint("count >= 0", name=op.f("commits_count_not_negative")),
         sa.CheckConstraint("last_seq >= count", name=op.f("commits_seqs_begin_at_one")),
-        sa.PrimaryKeyConstraint("lane", "last_seq", "token", name=op.f("commits_pkey")),
+        sa.PrimaryKeyConstraint("lane", "last_seq", "at", "token", name=op.f("commits_pkey")),
         comment="one row a transaction of a lane",
         **BY_LANE,
     )
