@@ -38,7 +38,7 @@ class Retry:
     that many clients do not come back at once, and is never shorter than what the server's Retry-After asks for.
     """
 
-    tries: int = 6
+    tries: int = 10
     total_seconds: float = 30.0
     first_delay_seconds: float = 0.1
     longest_delay_seconds: float = 5.0

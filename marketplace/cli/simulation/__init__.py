@@ -87,13 +87,14 @@ def _run(crowd: Crowd, url: str) -> list[str]:
     """Let the crowd trade and print what it saw. Returns the faults of the books as the API shows them."""
     import asyncio
 
-    from marketplace.cli.connection import errors_as_sentences
+    from marketplace.cli.connection import connect, errors_as_sentences
     from marketplace.cli.simulation import measures
 
+    with connect(url) as client:
+        client.create_market(crowd.market)
     console = terminal.output()
-    console.print(
-        f"{crowd.clients} clients send {crowd.requests} requests to {url}, seed {crowd.seed}.", soft_wrap=True
-    )
+    said = f"{crowd.clients} clients send {crowd.requests} requests to {url}, seed {crowd.seed}."
+    console.print(said, soft_wrap=True)
     with errors_as_sentences(url):
         faults = asyncio.run(crowd.trade_and_audit(url, console))
     console.print(measures.show(crowd.measures))

@@ -33,9 +33,8 @@ class Crowd:
     measures: Measures = field(default_factory=Measures)
 
     async def trade_and_audit(self, url: str, console: Console) -> list[str]:
-        """Create the market, trade on it, and return the faults of its books. Raises MarketplaceError."""
+        """Trade on the market and return the faults of its books. Raises MarketplaceError."""
         async with AsyncClient(url, connections=self.clients) as client:
-            await client.create_market(self.market)
             with _progress(console) as progress:
                 task = progress.add_task("trading", total=self.requests)
                 began = time.perf_counter()
