@@ -29,10 +29,17 @@ class Cause(enum.Enum):
 _COLLISIONS = frozenset({"40001", "40P01"})
 _UNAVAILABLE_STATES = frozenset({"55P03", "57014"})
 _UNAVAILABLE_CLASSES = frozenset({"53", "58"})
-# 25006: the server turned into a standby; 25P03: it ended our idle transaction; 57P0x: it stops or starts.
-_LOST_STATES = frozenset({"25006", "25P03", "57P01", "57P02", "57P03", "57P05"})
+# 25006: the server turned into a standby; 25P0x: it ended our transaction, idle or too long; 57P0x: it stops or starts.
+_LOST_STATES = frozenset({"25006", "25P03", "25P04", "57P01", "57P02", "57P03", "57P05"})
 # asyncpg's own DataError is an InterfaceError too, but a ValueError as well: that one is a bug.
-_LOST = (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError, TimeoutError, sa.exc.TimeoutError)
+_LOST = (
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.TargetServerAttributeNotMatched,  # of several hosts none is the one that writes: a failover
+    OSError,
+    TimeoutError,
+    sa.exc.TimeoutError,
+)
 _SQLITE_UNAVAILABLE = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
 )
@@ -72,7 +79,7 @@ def reads_as_refusals() -> Iterator[None]:
         yield
     except errors.Refusal:
         raise
-    except (sa.exc.SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+    except (sa.exc.SQLAlchemyError, asyncpg.PostgresError, *_LOST) as error:
         if cause_of(error) is Cause.BUG:
             raise
         raise errors.Busy("The database does not answer right now; try again in a moment.") from error
