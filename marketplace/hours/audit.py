@@ -17,11 +17,14 @@ from marketplace.foundation.clock import Instant
 from marketplace.hours import matching, model, service, sql
 from marketplace.hours.book import Side
 from marketplace.hours.lookups import ALLOCATION_COLUMNS
-from marketplace.hours.model import Allocation, Bid, Supply
-from marketplace.hours.tables import LANE, allocated_totals, allocations, bids, supplies
+from marketplace.hours.model import Allocation, Bid, Market, Supply
+from marketplace.hours.tables import LANE, allocated_totals, allocations, bids, markets, supplies
 
 PAGE = 5_000
 SHOWN = 5
+
+FROM_THE_START: Instant = 1_767_225_600_000_000
+"""When the market `default` was made: by a migration, so before any entry of the log."""
 
 _decode = msgspec.json.Decoder(model.Command).decode
 
@@ -99,47 +102,86 @@ def _check_log(tx: sa.Connection) -> Iterator[str]:
 # ── the replay ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+class Unlawful(Exception):
+    """An entry of the log that should have been refused."""
+
+
 class Replay:
     """The whole market in memory, as the log tells it."""
 
     def __init__(self) -> None:
         self.now: Instant = 0
+        self.markets: dict[tuple[str], Market] = {("default",): Market("default", "open", FROM_THE_START)}
         self.bids: dict[tuple[str, int], Bid] = {}
         self.supplies: dict[tuple[str, int], Supply] = {}
         self.allocations: dict[tuple[str, int, int], Allocation] = {}
         self._bid_sides: dict[str, Side[Bid]] = {}
         self._supply_sides: dict[str, Side[Supply]] = {}
 
-    def run(self, seq: int, at: Instant, command: model.Command) -> None:
-        """Do again what one entry of the log says."""
+    def run(self, seq: int, at: Instant, command: model.Command) -> tuple[str, str | None]:
+        """Do again what one entry of the log says; return its subject and member. Raises Unlawful, KeyError."""
         self.now = at
         match command:
             case model.PlaceBid():
-                bid = self.bids[command.market, seq] = service.new_bid(command, seq=seq, now=at)
-                self._serve(seq, bid)
+                return self._place_bid(seq, command)
             case model.AddSupply():
-                supply = self.supplies[command.market, seq] = service.new_supply(command, seq=seq, now=at)
-                bids_in_order = self._side(self._bid_sides, supply.market).in_order()
-                self._note(seq, matching.serve_supply(supply, bids_in_order))
-                self._side(self._supply_sides, supply.market).add(supply)
+                return self._add_supply(seq, command)
             case model.AmendBid():
-                self._amend(seq, command)
+                return self._amend_bid(seq, command)
             case model.CancelBid():
-                self.bids[command.market, command.bid_id].state = "cancelled"
+                return self._close_bid(command, "cancelled")
             case model.ExpireBid():
-                self.bids[command.market, command.bid_id].state = "expired"
+                return self._close_bid(command, "expired")
             case model.WithdrawSupply():
-                self.supplies[command.market, command.supply_id].state = "withdrawn"
+                supply = self.supplies[command.market, command.supply_id]
+                _require(supply.state == "open", "the supply was closed already")
+                supply.state = "withdrawn"
+                return f"{supply.market}/{supply.supply_id}", supply.provider
+            case model.CreateMarket():
+                _require((command.market,) not in self.markets, "the market was there already")
+                self.markets[command.market,] = Market(command.market, "open", at)
+                return command.market, None
+            case model.ChangeMarket():
+                self.markets[command.market,].state = command.state
+                return command.market, None
 
-    def _amend(self, seq: int, command: model.AmendBid) -> None:
+    def _place_bid(self, seq: int, command: model.PlaceBid) -> tuple[str, str | None]:
+        self._require_open(command.market)
+        bid = self.bids[command.market, seq] = service.new_bid(command, seq=seq, now=self.now)
+        _require(bid.is_live(self.now), "the bid had expired before it was placed")
+        self._serve(seq, bid)
+        _require(bid.time_in_force != "fok" or bid.state == "filled", "the bid was all or nothing and got a part")
+        return f"{bid.market}/{seq}", bid.username
+
+    def _add_supply(self, seq: int, command: model.AddSupply) -> tuple[str, str | None]:
+        self._require_open(command.market)
+        supply = self.supplies[command.market, seq] = service.new_supply(command, seq=seq, now=self.now)
+        self._note(seq, matching.serve_supply(supply, self._side(self._bid_sides, supply.market).in_order()))
+        self._side(self._supply_sides, supply.market).add(supply)
+        return f"{supply.market}/{seq}", supply.provider
+
+    def _amend_bid(self, seq: int, command: model.AmendBid) -> tuple[str, str | None]:
         bid = self.bids[command.market, command.bid_id]
+        self._require_open(command.market)
         volume = bid.volume if command.volume is None else command.volume
         price = bid.price if command.price is None else command.price
+        _require(bid.is_live(self.now), "the bid was closed or expired already")
+        _require(volume > bid.allocated, "the bid had as many hours already")
         keeps_place = matching.keeps_place(bid, volume=volume, price=price)
         bid.resize(volume)
         if not keeps_place:
             bid.price, bid.seq = price, seq
             self._serve(seq, bid)
+        return f"{bid.market}/{bid.bid_id}", bid.username
+
+    def _close_bid(self, command: model.CancelBid | model.ExpireBid, state: model.BidState) -> tuple[str, str | None]:
+        bid = self.bids[command.market, command.bid_id]
+        _require(bid.state == "open", "the bid was closed already")
+        bid.state = state
+        return f"{bid.market}/{bid.bid_id}", bid.username
+
+    def _require_open(self, market: str) -> None:
+        _require(self.markets[market,].state == "open", "the market was closed")
 
     def _serve(self, seq: int, bid: Bid) -> None:
         self._note(seq, matching.serve_bid(bid, self._side(self._supply_sides, bid.market).in_order()))
@@ -157,14 +199,26 @@ class Replay:
         return sides.setdefault(market, Side(lambda: self.now))
 
 
+def _require(is_lawful: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as a sentence
+    if not is_lawful:
+        raise Unlawful(otherwise)
+
+
 def _check_replay(tx: sa.Connection) -> Iterator[str]:
     replay = Replay()
     for row in _pages(tx, log.events, [log.events.c.seq], log.events.c.lane == LANE):
         try:
-            replay.run(row.seq, row.at, _decode(row.data))
-        except (KeyError, msgspec.MsgspecError) as error:
+            command = _decode(row.data)
+            told = (service.TOPIC, service.kind(command), *replay.run(row.seq, row.at, command))
+        except (Unlawful, KeyError, msgspec.MsgspecError) as error:
             yield f"events: seq {row.seq} cannot be replayed: {error!r}"
             return
+        if told != (row.topic, row.kind, row.subject, row.member):
+            yield f"events: seq {row.seq} says {(row.topic, row.kind, row.subject, row.member)}, its data {told}"
+            return
+    yield from _differences(
+        "markets", replay.markets, _pages(tx, markets, [markets.c.market]), sql.MARKET_COLUMNS, Market, 1
+    )
     yield from _differences("bids", replay.bids, _pages(tx, bids, [bids.c.bid_id]), sql.BID_COLUMNS, Bid, 2)
     yield from _differences(
         "supplies", replay.supplies, _pages(tx, supplies, [supplies.c.supply_id]), sql.SUPPLY_COLUMNS, Supply, 2

@@ -248,3 +248,13 @@ async def test_a_batch_may_cancel_and_amend_what_it_has_just_placed(desk: Desk) 
     )
     assert (moved.seq, moved.price, gone.state) == (3, 1, "cancelled")
     assert (await desk.total("u1"), await desk.total("u2")) == (10, 0)
+
+
+async def test_a_bid_that_a_batch_moves_back_is_not_served_before_those_it_has_not_read_yet(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("marketplace.hours.book.FIRST_CHUNK", 1)
+    monkeypatch.setattr("marketplace.hours.book.LARGEST_CHUNK", 1)
+    await desk.together(buy("u1", volume=10, price=5), buy("u2", volume=10, price=4), buy("u3", volume=10, price=3))
+    await desk.together(amend(1, price=1), sell(25))
+    assert [await desk.total(username) for username in ("u1", "u2", "u3")] == [5, 10, 10]
