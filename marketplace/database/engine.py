@@ -73,8 +73,18 @@ class Database:
 
 async def _read(engine: AsyncEngine, fn: Callable[[sa.Connection], T]) -> T:
     with failures.reads_as_refusals():
-        async with engine.connect() as connection:
-            return await connection.run_sync(fn)
+        try:
+            return await _read_once(engine, fn)
+        except sa.exc.DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        # The server was restarted while the connection was idle, say. That ends all of the pool; the next is a new one.
+        return await _read_once(engine, fn)
+
+
+async def _read_once(engine: AsyncEngine, fn: Callable[[sa.Connection], T]) -> T:
+    async with engine.connect() as connection:
+        return await connection.run_sync(fn)
 
 
 def open_database(url: str, *, pooler: bool = False, read_connections: int = 8, lanes: int = 3) -> Database:

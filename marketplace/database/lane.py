@@ -173,16 +173,16 @@ class Lane:
             await self._isolate(batch, error)
             return False
         self._meters.retried(cause.value)
-        if self._gives_up(batch, cause, attempt):
+        if self._gives_up(batch, cause):
             self._tell_busy(batch, cause)
             return False
         await asyncio.sleep(_pause_seconds(cause, attempt))
         return True
 
-    def _gives_up(self, batch: _Batch, cause: Cause, attempt: int) -> bool:
+    def _gives_up(self, batch: _Batch, cause: Cause) -> bool:
         if not batch.entries:  # nothing was cut: whoever waits is refused by the clock, if it comes to that
             return not self._waiting
-        has_tried_enough = attempt >= MAX_ATTEMPTS or batch.seconds() > RETRY_SECONDS
+        has_tried_enough = batch.attempts >= MAX_ATTEMPTS or batch.seconds() > RETRY_SECONDS
         return cause is Cause.UNAVAILABLE or has_tried_enough
 
     async def _isolate(self, batch: _Batch, error: Exception) -> None:
@@ -231,8 +231,7 @@ class Lane:
             if not batch.entries:
                 transaction.rollback()
                 return
-            for entry in batch.entries:
-                entry.attempts += 1
+            batch.begin_attempt()
             head = log.read_head(tx, self.name)
             self._plan_anew(tx, head.last_seq)
             book = log.Log(self.name, last_seq=head.last_seq, at=max(self._clock(), head.at))
@@ -294,9 +293,11 @@ class Lane:
         raise AssertionError("unreachable")
 
     def _has_commit(self, tx: sa.Connection, batch: _Batch) -> bool:
-        with tx.begin():
+        with tx.begin() as transaction:
             self._lock(tx)
-            return log.has_commit(tx, self.name, last_seq=batch.last_seq, token=batch.token)
+            found = log.has_commit(tx, self.name, last_seq=batch.last_seq, token=batch.token)
+            transaction.rollback()  # whoever looks has nothing to commit, where COMMIT may just be what fails
+            return found
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -334,6 +335,7 @@ class _Batch:
         self.entries = entries or []
         self.results: list[Any] = []
         self.cut_at = time.monotonic()
+        self.attempts = 0
         self.is_committing = False
         self.token = ""
         self.last_seq = 0
@@ -341,6 +343,12 @@ class _Batch:
     def cut(self, waiting: Waiting) -> None:
         self.entries = waiting.cut()
         self.cut_at = time.monotonic()
+
+    def begin_attempt(self) -> None:
+        """Count it: a server that cannot be reached, or a lock not had, is none."""
+        self.attempts += 1
+        for entry in self.entries:
+            entry.attempts += 1
 
     def seconds(self) -> float:
         """Return how long ago it was cut."""
@@ -363,4 +371,4 @@ class _Batch:
 def _pause_seconds(cause: Cause, attempt: int) -> float:
     """A collision may go on at once; a lost server gets a little longer each time."""
     base = 0.001 if cause is Cause.COLLISION else 0.02
-    return min(base * 2.0**attempt, 0.5) * random.uniform(0.5, 1.0)  # noqa: S311 (spreads, hides nothing)
+    return min(base * 2.0 ** min(attempt, 10), 0.5) * random.uniform(0.5, 1.0)  # noqa: S311 (spreads, hides nothing)

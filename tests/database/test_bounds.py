@@ -11,6 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from marketplace.database import Limits, Log
+from marketplace.database.failures import Cause
+from marketplace.database.lane import _pause_seconds as pause_seconds
 from marketplace.database.meters import LaneMeters
 from marketplace.database.waiting import Entry, Waiting
 from marketplace.foundation import errors
@@ -163,3 +165,8 @@ async def test_a_lane_that_is_held_up_drains_by_refusing(lanes: Lanes, books: Bo
         assert [type(each) for each in await outcomes(tasks)] == [errors.Busy] * 2
     await asyncio.wait_for(end, 5)
     assert await books.amounts() == []
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_the_pause_before_another_try_is_bounded_however_many_there_were(cause: Cause) -> None:
+    assert all(0 < pause_seconds(cause, attempt) <= 0.5 for attempt in (1, 5, 50, 5_000))
