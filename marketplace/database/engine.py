@@ -138,10 +138,13 @@ def _on_sqlite(engine: AsyncEngine, *, begin: str | None, pragmas: tuple[str, ..
 
 
 def _open_postgres(url: str, *, pooler: bool, read_connections: int, lanes: int) -> Database:
-    def engine(role_settings: dict[str, str], *, isolation_level: Any, pool_size: int) -> AsyncEngine:
+    # To asyncpg a session that is read only by its own setting is no read-write one: readers ask for the primary.
+    readers_url = url.replace("target_session_attrs=read-write", "target_session_attrs=primary")
+
+    def engine(of_url: str, role_settings: dict[str, str], *, isolation_level: Any, pool_size: int) -> AsyncEngine:
         return create_async_engine(
             "postgresql+asyncpg://",
-            async_creator=_connector(url, pooler=pooler, settings=role_settings),
+            async_creator=_connector(of_url, pooler=pooler, settings=role_settings),
             isolation_level=isolation_level,
             pool_size=pool_size,
             max_overflow=0,
@@ -150,9 +153,11 @@ def _open_postgres(url: str, *, pooler: bool, read_connections: int, lanes: int)
 
     return Database(
         url,
-        writer=engine(_writer_settings(), isolation_level="SERIALIZABLE", pool_size=lanes),
-        snapshots=engine(_reader_settings(), isolation_level="REPEATABLE READ", pool_size=read_connections),
-        statements=engine(_reader_settings(), isolation_level="AUTOCOMMIT", pool_size=read_connections),
+        writer=engine(url, _writer_settings(), isolation_level="SERIALIZABLE", pool_size=lanes),
+        snapshots=engine(
+            readers_url, _reader_settings(), isolation_level="REPEATABLE READ", pool_size=read_connections
+        ),
+        statements=engine(readers_url, _reader_settings(), isolation_level="AUTOCOMMIT", pool_size=read_connections),
     )
 
 
