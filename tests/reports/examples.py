@@ -1,0 +1,85 @@
+"""The examples in the documents: commands in `sh` blocks, each followed by its answer as a comment.
+
+`python -m tests.reports.examples URL FILE …` runs them against a server and writes the answers anew.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.reports import documents
+from tests.structure.tree import ROOT
+
+SERVER = "localhost:8080"
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+class Example(NamedTuple):
+    command: str
+    answer: str
+
+
+def read(block: str) -> list[Example]:
+    """Return the commands of a block with the answers that the block gives.
+
+    A command goes on after a backslash and inside quotes.
+    """
+    examples: list[Example] = []
+    lines = block.splitlines()
+    while lines:
+        command, answer = [lines.pop(0)], []
+        while command[-1].endswith("\\") or "\n".join(command).count("'") % 2:
+            command.append(lines.pop(0))
+        while lines and lines[0].startswith("# "):
+            answer.append(lines.pop(0)[2:])
+        if command != [""]:
+            examples.append(Example("\n".join(command), "\n".join(answer)))
+    return examples
+
+
+def in_document(name: str) -> list[Example]:
+    """Return the examples that talk to a server, in order."""
+    return [example for block in blocks(documents.text(name)) for example in read(block)]
+
+
+def blocks(text: str) -> list[str]:
+    found = BLOCK.findall(text)
+    return found if any(SERVER in block for block in found) else []
+
+
+def run(examples: list[Example], *, server: str) -> list[str]:
+    """Run the commands in one shell against `server`, and return what each prints."""
+    script = "".join(f"printf '\\036'\n{example.command}\n" for example in examples).replace(SERVER, server)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert not done.stderr, done.stderr
+    return [output.strip() for output in done.stdout.split("\036")[1:]]
+
+
+def without_moments(answer: str) -> str:
+    """Return an answer with its times blanked: they are never the same again."""
+    return MOMENT.sub("…", answer)
+
+
+def rewrite(name: str, *, server: str) -> None:
+    text = documents.text(name)
+    examples = in_document(name)
+    answers = iter(run(examples, server=server))
+
+    def write(match: re.Match[str]) -> str:
+        body = []
+        for command, _ in read(match[1]):
+            answer = next(answers)
+            body += [command, *(f"# {line}" for line in answer.splitlines())]
+        return "```sh\n" + "\n".join(body) + "\n```"
+
+    (ROOT / name).write_text(BLOCK.sub(write, text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for file in sys.argv[2:]:
+        rewrite(str(Path(file)), server=sys.argv[1])

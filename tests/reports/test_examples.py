@@ -1,0 +1,30 @@
+"""The examples of the documents, run against a real server, give the answers that stand below them."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.conftest import StartServer
+from tests.reports import documents, examples
+
+WITH_EXAMPLES = ["README.md", "docs/guide/api.md", "docs/guide/events.md", "docs/guide/hours.md"]
+
+
+def test_every_document_with_examples_is_checked() -> None:
+    assert [name for name in documents.markdown() if examples.in_document(name)] == WITH_EXAMPLES
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the examples call curl")
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_the_examples_give_the_answers_that_stand_below_them(
+    name: str, database_url: str, start_server: StartServer
+) -> None:
+    written = examples.in_document(name)
+    server = start_server(database_url)
+    answers = examples.run(written, server=f"localhost:{server.port}")
+    for example, answer in zip(written, answers, strict=True):
+        expected = examples.without_moments(example.answer)
+        assert examples.without_moments(answer) == expected, example.command
