@@ -49,9 +49,7 @@ def run(connection: sa.Connection) -> None:
 async def run_online(url: str) -> None:
     database = open_database(url)
     try:
-        async with database.writer.connect() as connection:
-            await connection.run_sync(run)
-            await connection.commit()
+        await database.writer.run(run)
     finally:
         await database.close()
 

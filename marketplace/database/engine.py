@@ -7,7 +7,6 @@ asyncpg from the URL as it stands, so that several hosts, `target_session_attrs`
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from marketplace.database import failures
+from marketplace.database.writer import LoopWriter, ThreadWriter, Writer
 from marketplace.foundation import errors
 
 P = ParamSpec("P")
@@ -38,15 +38,13 @@ REPORT_SECONDS = 60
 class Database:
     """One database and its three engines: `writer` for lanes, `snapshots` and `statements` for reads."""
 
-    def __init__(self, url: str, *, writer: AsyncEngine, snapshots: AsyncEngine, statements: AsyncEngine) -> None:
+    def __init__(self, url: str, *, writer: Writer, snapshots: AsyncEngine, statements: AsyncEngine) -> None:
         self.url = url
         self.writer = writer
         # Two engines, since changing the isolation level of a connection costs more than a short read.
         self.snapshots = snapshots
         self.statements = statements
-        self.is_postgres = writer.dialect.name == "postgresql"
-        self.writer_turn = asyncio.Lock()
-        """SQLite has one writer for all lanes: first come, first served."""
+        self.is_postgres = writer.sync_engine.dialect.name == "postgresql"
 
     async def read(self, fn: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn(tx, …)` in one read-only snapshot, never waiting for a writer. Raises Busy where it is away."""
@@ -67,8 +65,9 @@ class Database:
         return await _read(self.snapshots, patiently)
 
     async def close(self) -> None:
-        for engine in (self.writer, self.snapshots, self.statements):
-            await engine.dispose()
+        await self.writer.dispose()
+        await self.snapshots.dispose()
+        await self.statements.dispose()
 
 
 async def _read(engine: AsyncEngine, fn: Callable[[sa.Connection], T]) -> T:
@@ -108,30 +107,36 @@ def sqlite_file(url: str) -> Path:
 
 
 def _open_sqlite(url: str, *, read_connections: int) -> Database:
-    address = f"sqlite+aiosqlite:///{sqlite_file(url)}"
+    file = sqlite_file(url)
     # isolation_level None: the driver begins nothing by itself, we say BEGIN.
-    options: dict[str, Any] = {"poolclass": AsyncAdaptedQueuePool, "connect_args": {"isolation_level": None}}
-    engines = [
-        create_async_engine(address, pool_size=size, max_overflow=0, **options)
-        for size in (1, read_connections, read_connections)
-    ]
-    writer, snapshots, statements = engines
+    connect_args = {"isolation_level": None}
+    writer = sa.create_engine(f"sqlite:///{file}", pool_size=1, max_overflow=0, connect_args=connect_args)
+    snapshots, statements = (
+        create_async_engine(
+            f"sqlite+aiosqlite:///{file}",
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=read_connections,
+            max_overflow=0,
+            connect_args=connect_args,
+        )
+        for _ in range(2)
+    )
     _on_sqlite(writer, begin="BEGIN IMMEDIATE", pragmas=("synchronous=FULL", "foreign_keys=ON", "journal_mode=WAL"))
-    _on_sqlite(snapshots, begin="BEGIN", pragmas=("query_only=ON",))
-    _on_sqlite(statements, begin=None, pragmas=("query_only=ON",))
-    return Database(url, writer=writer, snapshots=snapshots, statements=statements)
+    _on_sqlite(snapshots.sync_engine, begin="BEGIN", pragmas=("query_only=ON",))
+    _on_sqlite(statements.sync_engine, begin=None, pragmas=("query_only=ON",))
+    return Database(url, writer=ThreadWriter(writer), snapshots=snapshots, statements=statements)
 
 
-def _on_sqlite(engine: AsyncEngine, *, begin: str | None, pragmas: tuple[str, ...]) -> None:
+def _on_sqlite(engine: sa.Engine, *, begin: str | None, pragmas: tuple[str, ...]) -> None:
     def set_up(dbapi_connection: Any, _record: object) -> None:
         cursor = dbapi_connection.cursor()
         for pragma in ("busy_timeout=5000", "cache_size=-65536", "temp_store=MEMORY", *pragmas):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    sa.event.listen(engine.sync_engine, "connect", set_up)
+    sa.event.listen(engine, "connect", set_up)
     if begin:
-        sa.event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
 
 
 # ── Postgres ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -153,7 +158,7 @@ def _open_postgres(url: str, *, pooler: bool, read_connections: int, lanes: int)
 
     return Database(
         url,
-        writer=engine(url, _writer_settings(), isolation_level="SERIALIZABLE", pool_size=lanes),
+        writer=LoopWriter(engine(url, _writer_settings(), isolation_level="SERIALIZABLE", pool_size=lanes)),
         snapshots=engine(
             readers_url, _reader_settings(), isolation_level="REPEATABLE READ", pool_size=read_connections
         ),

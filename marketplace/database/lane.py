@@ -15,7 +15,6 @@ the transaction's own row, under the lane's lock: an old transaction that still 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import random
 import time
@@ -24,13 +23,12 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.database import failures, idempotency, log, upkeep
 from marketplace.database.engine import Database
 from marketplace.database.failures import Cause
 from marketplace.database.meters import LaneMeters
-from marketplace.database.waiting import Answer, Encode, Entry, Key, Limits, Waiting
+from marketplace.database.waiting import Answer, Encode, Entry, Key, Limits, Telling, Waiting
 from marketplace.foundation import clock as clocks
 from marketplace.foundation import errors, ids
 from marketplace.foundation.clock import Instant
@@ -81,6 +79,7 @@ class Lane:
         self._clock = clock
         self._meters = LaneMeters(name)
         self._waiting = Waiting(limits or Limits(), self._meters)
+        self._telling = Telling()
         self._writer: asyncio.Task[None] | None = None
         self._is_closing = False
         self._planned_seq = 0
@@ -96,6 +95,7 @@ class Lane:
         self._waiting.wake()
         if self._writer:
             await self._writer
+        self._telling.finish()
 
     async def run(self, command: Any) -> Any:
         """Run one command and return its outcome. Raises its refusal, Busy, OutcomeUnknown or Broken."""
@@ -204,30 +204,15 @@ class Lane:
 
     async def _attempt(self, batch: _Batch) -> None:
         batch.is_committing = False
-        async with self._turn(), asyncio.timeout(TRANSACTION_SECONDS) as limit:
-            await self._with_connection(lambda tx: self._transact(tx, batch, limit))
-
-    async def _with_connection(self, work: Callable[[sa.Connection], Any]) -> Any:
-        connection: AsyncConnection = await self._database.writer.connect()
-        try:
-            return await connection.run_sync(work)
-        except Abandon:
-            raise
-        except BaseException as error:
-            if not isinstance(error, Exception) or failures.cause_of(error) is Cause.LOST:
-                await connection.invalidate()
-            raise
-        finally:
-            await connection.close()
-
-    def _turn(self) -> contextlib.AbstractAsyncContextManager[Any]:
-        return contextlib.nullcontext() if self._database.is_postgres else self._database.writer_turn
+        # A thread cannot be interrupted, and on SQLite there is nobody who could fail to answer.
+        async with asyncio.timeout(TRANSACTION_SECONDS if self._database.is_postgres else None) as limit:
+            await self._database.writer.run(lambda tx: self._transact(tx, batch, limit))
 
     def _transact(self, tx: sa.Connection, batch: _Batch, limit: asyncio.Timeout) -> None:
         with tx.begin() as transaction:
             self._lock(tx)
             if not batch.entries:
-                batch.cut(self._waiting)
+                self._database.writer.on_loop(lambda: batch.cut(self._waiting))
             if not batch.entries:
                 transaction.rollback()
                 return
@@ -282,9 +267,8 @@ class Lane:
         deadline = time.monotonic() + SETTLE_SECONDS
         for attempt in itertools.count(1):
             try:
-                async with self._turn(), asyncio.timeout(deadline - time.monotonic()):
-                    found: bool = await self._with_connection(lambda tx: self._has_commit(tx, batch))
-                    return found
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    return await self._database.writer.run(lambda tx: self._has_commit(tx, batch))
             except Exception as error:
                 if time.monotonic() >= deadline:
                     logger.warning("commit_unsettled", lane=self.name, exc_info=error)
@@ -304,8 +288,7 @@ class Lane:
     def _tell(self, batch: _Batch) -> None:
         if not batch.entries:
             return
-        for entry, result in zip(batch.entries, batch.results, strict=True):
-            entry.resolve(result)
+        self._telling.add(batch.entries, batch.results)
         orders = sum(entry.orders for entry in batch.entries)
         self._meters.orders.inc(orders)
         self._meters.batch_orders.observe(orders)

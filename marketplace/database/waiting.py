@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,6 +15,9 @@ from marketplace.foundation import errors
 
 SMALL_BATCH = 32
 """Orders up to which a batch is not worth dividing."""
+
+
+TOLD_AT_ONCE = 8
 
 
 class Key(NamedTuple):
@@ -151,3 +154,35 @@ class Waiting:
             self._watch_the_first()
         else:
             self._arrived.clear()
+
+
+class Telling:
+    """Tells callers how their requests ended, in order, a few in each turn of the event loop.
+
+    All at once would keep the loop from the database's next answers until the last of them was served, and the
+    database waiting for the loop.
+    """
+
+    def __init__(self) -> None:
+        self._results: deque[tuple[Entry, Any]] = deque()
+
+    def add(self, entries: Iterable[Entry], results: Iterable[Any]) -> None:
+        is_idle = not self._results
+        self._results.extend(zip(entries, results, strict=True))
+        if is_idle:
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def finish(self) -> None:
+        """Tell everybody now."""
+        while self._results:
+            self._tell_next()
+
+    def _go_on(self) -> None:
+        for _ in range(min(TOLD_AT_ONCE, len(self._results))):
+            self._tell_next()
+        if self._results:
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _tell_next(self) -> None:
+        entry, result = self._results.popleft()
+        entry.resolve(result)

@@ -15,6 +15,7 @@ from marketplace.foundation import errors
 from tests.database import counters
 from tests.database.counters import Add, Books, NotEnough, Take
 from tests.database.lanes import Lanes, ask, outcomes, pile_up, until
+from tests.services import raw
 
 KILL = "SELECT pg_terminate_backend(pg_backend_pid())"
 COLLISIONS = ["40001", "40P01"]
@@ -87,9 +88,7 @@ async def fail_in_commit(database: Database, cause: str, *, times: int) -> None:
         """CREATE CONSTRAINT TRIGGER fail_in_commit AFTER INSERT ON effects
            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail()""",
     ]
-    async with database.writer.begin() as connection:
-        for statement in statements:
-            await connection.exec_driver_sql(statement)
+    await raw.execute(database, *statements)
 
 
 async def count_statements(lane: Lane, faults: Faults) -> int:
@@ -233,16 +232,16 @@ async def test_an_error_in_commit_that_stays_ends_in_a_clean_busy_after_five_att
 
 async def test_a_bug_found_in_commit_is_answered_to_its_request_alone(lanes: Lanes, books: Books) -> None:
     lane = await lanes.start()
-    async with lanes.database.writer.begin() as connection:
-        await connection.exec_driver_sql("""
-            CREATE FUNCTION check_note() RETURNS trigger LANGUAGE plpgsql AS $$
-            BEGIN
-              IF NEW.note = 'bad' THEN RAISE EXCEPTION USING ERRCODE = '23514'; END IF;
-              RETURN NULL;
-            END $$""")
-        await connection.exec_driver_sql("""
-            CREATE CONSTRAINT TRIGGER good_notes AFTER INSERT ON effects
-            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_note()""")
+    await raw.execute(
+        lanes.database,
+        """CREATE FUNCTION check_note() RETURNS trigger LANGUAGE plpgsql AS $$
+           BEGIN
+             IF NEW.note = 'bad' THEN RAISE EXCEPTION USING ERRCODE = '23514'; END IF;
+             RETURN NULL;
+           END $$""",
+        """CREATE CONSTRAINT TRIGGER good_notes AFTER INSERT ON effects
+           DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_note()""",
+    )
     async with lanes.held():
         tasks = await pile_up(lane, [Add(1), Add(2, note="bad"), Add(3), Add(4)])
     told = await outcomes(tasks)

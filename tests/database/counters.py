@@ -16,6 +16,7 @@ from marketplace.database import Abandon, Apply, Database, Log, bulk
 from marketplace.database.log import answers, commits, events
 from marketplace.foundation import errors
 from marketplace.foundation.clock import Instant
+from tests.services import raw
 
 LANE = "test"
 LOCK = f"LOCK TABLE lane_{LANE} IN EXCLUSIVE MODE"
@@ -191,13 +192,12 @@ def encode(outcome: Any) -> tuple[int, bytes]:
 
 async def create_tables(database: Database) -> None:
     """Add the module to a migrated database."""
-    async with database.writer.begin() as connection:
-        await connection.run_sync(metadata.create_all)
-        if database.is_postgres:
-            for book in (commits, events, answers):
-                await connection.exec_driver_sql(
-                    f"CREATE TABLE {book.name}_{LANE} PARTITION OF {book.name} FOR VALUES IN ('{LANE}')"
-                )
+    await raw.write(database, metadata.create_all)
+    if database.is_postgres:
+        books = (commits.name, events.name, answers.name)
+        await raw.execute(
+            database, *(f"CREATE TABLE {book}_{LANE} PARTITION OF {book} FOR VALUES IN ('{LANE}')" for book in books)
+        )
 
 
 class Books:

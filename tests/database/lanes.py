@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
 import asyncpg
 from prometheus_client import REGISTRY
 
-from marketplace.database import Apply, Database, Key, Lane, Limits
+from marketplace.database import Apply, Database, Key, Lane, Limits, engine
 from marketplace.foundation.clock import Instant
 from tests.database import counters
 
@@ -52,8 +53,12 @@ class Lanes:
     async def held(self) -> AsyncIterator[None]:
         """Have the turn to write, as another process would: whatever is asked meanwhile waits."""
         if not self.database.is_postgres:
-            async with self.database.writer_turn:
+            other = sqlite3.connect(engine.sqlite_file(self.database.url), isolation_level=None)
+            other.execute("BEGIN IMMEDIATE")
+            try:
                 yield
+            finally:
+                other.close()
             return
         connection = await asyncpg.connect(self.database.url)
         try:

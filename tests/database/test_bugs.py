@@ -14,6 +14,7 @@ from marketplace.foundation.clock import Instant
 from tests.database import counters
 from tests.database.counters import POISON, Add, Books, Receipt, Take
 from tests.database.lanes import Lanes, metered, outcomes, pile_up
+from tests.services import raw
 
 
 def stumbling(tx: sa.Connection, log: Log, commands: Sequence[Add], /, *, now: Instant) -> list[Any]:
@@ -107,12 +108,10 @@ async def test_the_writer_survives_what_reaches_its_rim(
 
 async def test_the_writer_survives_a_lane_that_is_not_there(database: Database, lanes: Lanes, books: Books) -> None:
     # A schema too old, say: counted, and served once it is there.
-    async with database.writer.begin() as connection:
-        await connection.exec_driver_sql("ALTER TABLE commits RENAME TO hidden")
+    await raw.execute(database, "ALTER TABLE commits RENAME TO hidden")
     lane = await lanes.start()
     with pytest.raises(errors.Refusal):
         await lane.run(Add(1))
-    async with database.writer.begin() as connection:
-        await connection.exec_driver_sql("ALTER TABLE hidden RENAME TO commits")
+    await raw.execute(database, "ALTER TABLE hidden RENAME TO commits")
     assert (await lane.run(Add(2))).seq == 1
     assert await books.amounts() == [2]

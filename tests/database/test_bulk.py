@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from marketplace.database import Database, bulk
+from tests.services import raw
 
 NUMBERS = [0, 1, -1, 2**31, -(2**31) - 1, 2**53 + 1, 10**18, 2**63 - 1, -(2**63)]
 TEXTS = [
@@ -67,12 +68,10 @@ move_things = bulk.Bulk(
 @pytest.fixture
 async def tx(database: Database) -> Any:
     """Return what runs `fn(connection, …)` in a writing transaction."""
-    async with database.writer.begin() as connection:
-        await connection.run_sync(metadata.create_all)
+    await raw.write(database, metadata.create_all)
 
     async def run(fn: Any, *arguments: Any, **more: Any) -> Any:
-        async with database.writer.begin() as connection:
-            return await connection.run_sync(lambda sync: fn(sync, *arguments, **more))
+        return await raw.write(database, lambda tx: fn(tx, *arguments, **more))
 
     return run
 

@@ -10,6 +10,7 @@ from marketplace.database.upkeep import Forget
 from marketplace.foundation.clock import DAY, HOUR, SECOND
 from tests.database.counters import LANE, Add, Books, Take
 from tests.database.lanes import Lanes, ask
+from tests.services import raw
 from tests.services.clock import SettableClock
 
 
@@ -104,11 +105,8 @@ async def test_forgetting_nothing_is_no_commit(lanes: Lanes, books: Books) -> No
 
 
 async def test_another_lanes_answers_are_left_alone(lanes: Lanes, database: Database, clock: SettableClock) -> None:
-    async with database.writer.begin() as connection:
-        await connection.execute(
-            logs.answers.insert(),
-            {"lane": "hours", "caller": "ann", "key": "k", "fingerprint": "f", "status": 200, "body": "{}", "at": 0},
-        )
+    answer = {"lane": "hours", "caller": "ann", "key": "k", "fingerprint": "f", "status": 200, "body": "{}", "at": 0}
+    await raw.write(database, lambda tx: tx.execute(logs.answers.insert(), answer))
     lane = await lanes.start()
     await lane.run(Add())
     clock.advance(10 * 86_400)

@@ -14,6 +14,7 @@ from marketplace.database import Database, Lane, log
 from marketplace.foundation.errors import Refusal
 from marketplace.hours import Allocation, Bid, Market, Supply, tables
 from tests.hours.orders import MARKET
+from tests.services import raw
 from tests.services.clock import SettableClock
 
 
@@ -104,6 +105,4 @@ class Desk:
     async def tamper(self, *statements: str) -> None:
         """Change rows by raw SQL, past the lane."""
         self.is_tampered = True
-        async with self.database.writer.begin() as connection:
-            for statement in statements:
-                await connection.exec_driver_sql(statement)
+        await raw.execute(self.database, *statements)

@@ -26,6 +26,7 @@ from marketplace.foundation.errors import Refusal
 from marketplace.hours import book, tables
 from tests.hours.days import On, days, throw
 from tests.hours.simple_market import Refused, SimpleMarkets
+from tests.services import raw
 from tests.services.clock import NEW_YEAR, SettableClock
 
 pytestmark = pytest.mark.property
@@ -123,8 +124,7 @@ async def begin_anew(database: Database, clock: SettableClock) -> SimpleMarkets:
             tx.execute(sa.delete(table))
         tx.execute(sa.insert(tables.markets).values(market="default", state="open", created_at=NEW_YEAR))
 
-    async with database.writer.begin() as connection:
-        await connection.run_sync(empty)
+    await raw.write(database, empty)
     clock.instant = NEW_YEAR
     return SimpleMarkets(markets={"default": ("open", NEW_YEAR)})
 
