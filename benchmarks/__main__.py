@@ -1,9 +1,11 @@
-"""Runs rows of the table and prints them: `python -m benchmarks [NAME …] [--seconds S] [--runs N]`."""
+"""Runs rows of the table and prints them: `python -m benchmarks [NAME …] [--seconds S] [--runs N] [--profile]`."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
 
 from benchmarks import bare, bulk, depth, floor, machine, mix, profiles, report, stage
@@ -22,20 +24,32 @@ ROWS: Mapping[str, Callable[..., Row]] = {
 }
 
 
-def main() -> None:
+def main() -> int:
+    """Run what was asked for; exit code 1 where a row could not be measured (a missed target is no error)."""
     options = _parse()
+    names = options.names or list(ROWS)
     with stage.running() as place:
         hardware = machine.describe(place.cluster)
         print("\n".join(hardware), flush=True)
-        rows = []
-        for name in options.names or ROWS:
-            started = time.monotonic()
-            rows.append(ROWS[name](place, seconds=options.seconds, runs=options.runs))
-            report.print_row(rows[-1])
-            print(f"    ({name}: {time.monotonic() - started:.0f} s)", flush=True)
+        rows = [row for name in names if (row := _run(name, place, options))]
         if options.profile:
             profiles.show(place, seconds=options.seconds)
-        report.print_table(rows, hardware)
+    report.print_table(rows, hardware)
+    return 0 if len(rows) == len(names) else 1
+
+
+def _run(name: str, place: stage.Stage, options: argparse.Namespace) -> Row | None:
+    """Run one row; one that breaks is shown with its stack, and the others go on."""
+    started = time.monotonic()
+    try:
+        row = ROWS[name](place, seconds=options.seconds, runs=options.runs)
+    except Exception:
+        print(f"\n{name} could not be measured:", flush=True)
+        traceback.print_exc()
+        return None
+    report.print_row(row)
+    print(f"    ({name}: {time.monotonic() - started:.0f} s)", flush=True)
+    return row
 
 
 def _parse() -> argparse.Namespace:
@@ -43,9 +57,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *ROWS], help=", ".join(ROWS))
     parser.add_argument("--seconds", type=float, default=5.0, help="how long each run loads (5)")
     parser.add_argument("--runs", type=int, default=5, help="how often each side runs, in turns (5)")
-    parser.add_argument("--profile", action="store_true", help="show where the time of the server and of the lane goes")
+    parser.add_argument("--profile", action="store_true", help="show where the time of server and lane goes")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -93,7 +93,10 @@ def http(urls: Sequence[str], *, connections: int, seconds: float, prefix: str =
         parts = [_read_wrk(*child.communicate(), code=child.returncode) for child in children]
     else:
         parts = [asyncio.run(callers.mix(urls, connections=share, seconds=seconds, prefix=prefix, seed=next(_seeds)))]
-    return _together(parts)
+    run = _together(parts)
+    if not run.orders:
+        raise RuntimeError(f"no request of {run.errors} was answered with success")
+    return run
 
 
 def _start_wrk(url: str, connections: int, seconds: float, prefix: str) -> subprocess.Popen[str]:

@@ -42,7 +42,7 @@ def _side(runs: Sequence[Run], unit: str) -> str:
     )
     text += f"  CPU µs per {unit}: {cpu}" if cpu else ""
     retries, errors = (sum(getattr(run, name) for run in runs) for name in ("retries", "errors"))
-    text += f"  retries {retries / sum(run.orders for run in runs):.0%}" if retries else ""
+    text += f"  {retries / sum(run.orders for run in runs):.1f} retries per {unit}" if retries else ""
     return text + (f"  ERRORS {errors}" if errors else "")
 
 
