@@ -146,7 +146,7 @@ def list_supplies(
 
 _due_bids = (
     sa.select(bids.c.market, bids.c.bid_id)
-    .where(bids.c.state == "open", bids.c.expires_at.is_not(None), bids.c.expires_at <= sa.bindparam("now"))
+    .where(sql.is_open_bid, bids.c.expires_at <= sa.bindparam("now"))
     .order_by(bids.c.expires_at, bids.c.bid_id)
     .limit(_limit)
 )

@@ -34,8 +34,12 @@ _market, _limit = sa.bindparam("market", type_=sa.Text), sa.bindparam("limit", t
 _now = sa.bindparam("now", type_=sa.BigInteger)
 _rank_price, _rank_seq = sa.bindparam("rank_price", type_=sa.BigInteger), sa.bindparam("rank_seq", type_=sa.BigInteger)
 
-is_live_bid = sa.and_(bids.c.state == "open", sa.or_(bids.c.expires_at.is_(None), bids.c.expires_at > _now))
-is_open_supply = supplies.c.state == "open"
+# Written into the statement and not sent as a parameter: a prepared statement's generic plan may use the index on open
+# rows only if the statement itself says that it wants no others.
+_open: sa.ColumnElement[str] = sa.literal_column("'open'")
+is_open_bid = bids.c.state == _open
+is_open_supply = supplies.c.state == _open
+is_live_bid = sa.and_(is_open_bid, sa.or_(bids.c.expires_at.is_(None), bids.c.expires_at > _now))
 
 _lock_open_bids = (
     sa.select(*BID_COLUMNS)

@@ -61,10 +61,11 @@ bids = sa.Table(
         postgresql_where=sa.text("state = 'open'"),
         sqlite_where=sa.text("state = 'open'"),
     ),
-    # Expiry: open bids whose time may have come. Few bids have one.
+    # Expiry: open bids whose time may have come, in the order in which they are closed. Few bids have one.
     sa.Index(
         "bids_expiring",
         "expires_at",
+        "bid_id",
         postgresql_where=sa.text("state = 'open' AND expires_at IS NOT NULL"),
         sqlite_where=sa.text("state = 'open' AND expires_at IS NOT NULL"),
     ),

@@ -73,7 +73,9 @@ def create_bids() -> None:
     op.create_index(
         "bids_open", "bids", ["market", sa.text("price DESC"), "seq"], postgresql_where=is_open, sqlite_where=is_open
     )
-    op.create_index("bids_expiring", "bids", ["expires_at"], postgresql_where=is_expiring, sqlite_where=is_expiring)
+    op.create_index(
+        "bids_expiring", "bids", ["expires_at", "bid_id"], postgresql_where=is_expiring, sqlite_where=is_expiring
+    )
     op.create_index("bids_by_user", "bids", ["market", "username", "bid_id"])
 
 
