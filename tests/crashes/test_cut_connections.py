@@ -123,8 +123,16 @@ async def begin_to_hang(cluster: postgres.Cluster, lane: Lane, command: Any) -> 
 
 
 async def until_hanging(cluster: postgres.Cluster) -> None:
+    await until_seen(cluster, f"SELECT pid {IN_SYNC_WAIT}")
+
+
+async def until_waiting_for_the_lane(cluster: postgres.Cluster) -> None:
+    await until_seen(cluster, "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'LOCK %'")
+
+
+async def until_seen(cluster: postgres.Cluster, query: str) -> None:
     async with asyncio.timeout(20):
-        while not (await asyncio.to_thread(cluster.execute, f"SELECT pid {IN_SYNC_WAIT}")):  # noqa: ASYNC110 (another process gets there)
+        while not (await asyncio.to_thread(cluster.execute, query)):  # noqa: ASYNC110 (another process gets there)
             await asyncio.sleep(0.02)
 
 
@@ -149,9 +157,27 @@ async def test_a_server_that_crashes_in_commit_has_committed_and_says_so(
     assert await books.amounts() == [1]
 
 
-async def test_a_slow_commit_is_waited_for_and_those_behind_it_are_refused(
-    cluster: postgres.Cluster, lanes: Lanes, books: Books, hanging: None
+async def test_a_session_that_still_commits_when_its_connection_is_gone_is_waited_for(
+    cluster: postgres.Cluster, lane: Lane, relay: Relay, books: Books
 ) -> None:
+    # The row to look for cannot be seen yet, but the old session holds the lane: without the lock it would run twice.
+    set_standbys(cluster, "ghost")
+    try:
+        task = await begin_to_hang(cluster, lane, Add(1))
+        relay.reset()
+        await until_waiting_for_the_lane(cluster)
+        assert not task.done()
+    finally:
+        set_standbys(cluster, "")
+    assert (await outcomes([task]))[0].seq == 2
+    assert await books.amounts() == [100, 1]
+    await books.check()
+
+
+async def test_a_slow_commit_is_waited_for_and_those_behind_it_are_refused(
+    cluster: postgres.Cluster, lanes: Lanes, books: Books, hanging: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_module, "TRANSACTION_SECONDS", 0.1)  # which is not for COMMIT
     lane = await lanes.start(max_waiting_seconds=0.2)
     task = await begin_to_hang(cluster, lane, Add(1))
     behind = await outcomes(await pile_up(lane, [Add(2), Add(3)]))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from tests.crashes.crowd import Crowd, check
+from tests.crashes.holding import held_lane
 from tests.services import postgres
 from tests.services.server import Server
 
@@ -144,8 +147,23 @@ def test_a_stopped_server_has_answered_everything_that_it_accepted(
     workers: int, url: str, start_server: StartServer
 ) -> None:
     server = start_server(url, "--workers", str(workers))
+    assert server.child is not None
     with Crowd(server.port) as crowd:
         crowd.wait_for_more(MORE)
-        code = server.stop()
-    assert code == 0, server.read_log()
+        with held_lane(url):
+            wait_for_waiting_orders(server, 12)
+            before = len(crowd.told.done)
+            server.child.send(signal.SIGTERM)
+            time.sleep(0.5)  # longer than what a server gives to those that are nearly done
+        assert server.stop() == 0, server.read_log()
+    assert len(crowd.told.done) == before + 12
     check(url, crowd, unheard_may_have_happened=False)
+
+
+def wait_for_waiting_orders(server: Server, count: int) -> None:
+    """Wait until so many orders are before the lane, in all processes of the server together."""
+    line = f'marketplace_lane_waiting_orders{{lane="hours"}} {float(count)}'
+    deadline = time.monotonic() + 10
+    while line not in httpx.get(f"{server.url}/metrics").text:
+        assert time.monotonic() < deadline, "they do not all wait"
+        time.sleep(0.005)
