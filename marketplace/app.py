@@ -79,6 +79,8 @@ async def _running(service: Resources) -> AsyncIterator[None]:
         # What was made until here stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        # What a request leaves behind goes by reference counts; looking for cycles is needed far less often.
+        gc.set_threshold(50_000, 20, 20)
         async with _jobs(service):
             yield
     if health.MULTIPROCESS in os.environ:

@@ -103,6 +103,15 @@ def sqlite_file(url: str) -> Path:
     return Path(name)
 
 
+WRITER_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    # 40 MB of log between checkpoints: each page that many commits change is copied once, not once a megabyte.
+    "wal_autocheckpoint=10000",
+)
+
+
 # ── SQLite ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -121,7 +130,7 @@ def _open_sqlite(url: str, *, read_connections: int) -> Database:
         )
         for _ in range(2)
     )
-    _on_sqlite(writer, begin="BEGIN IMMEDIATE", pragmas=("synchronous=FULL", "foreign_keys=ON", "journal_mode=WAL"))
+    _on_sqlite(writer, begin="BEGIN IMMEDIATE", pragmas=WRITER_PRAGMAS)
     _on_sqlite(snapshots.sync_engine, begin="BEGIN", pragmas=("query_only=ON",))
     _on_sqlite(statements.sync_engine, begin=None, pragmas=("query_only=ON",))
     return Database(url, writer=ThreadWriter(writer), snapshots=snapshots, statements=statements)

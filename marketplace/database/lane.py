@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -36,6 +37,7 @@ from marketplace.foundation.clock import Instant
 MAX_ATTEMPTS = 5
 RETRY_SECONDS = 2.0
 SETTLE_SECONDS = 5.0
+TOLD_AT_ONCE = 4
 TRANSACTION_SECONDS = 60.0
 """For everything before COMMIT, which alone may take as long as it takes."""
 
@@ -78,8 +80,9 @@ class Lane:
         self._handlers: dict[type, Apply] = {upkeep.Forget: upkeep.apply, **handlers}
         self._clock = clock
         self._meters = LaneMeters(name)
-        self._waiting = Waiting(limits or Limits(), self._meters)
-        self._telling = Telling()
+        works_beside = database.writer.works_beside
+        self._waiting = Waiting(limits or Limits(), self._meters, divides=works_beside)
+        self._telling = Telling(TOLD_AT_ONCE if works_beside else sys.maxsize)
         self._writer: asyncio.Task[None] | None = None
         self._is_closing = False
         self._planned_seq = 0

@@ -17,9 +17,6 @@ SMALL_BATCH = 32
 """Orders up to which a batch is not worth dividing."""
 
 
-TOLD_AT_ONCE = 8
-
-
 class Key(NamedTuple):
     """An Idempotency-Key, whose it is, and a hash of the request it came with."""
 
@@ -74,8 +71,9 @@ class Entry:
 class Waiting:
     """The queue in front of a lane. Past its bounds a request is refused at once: nothing happened to it."""
 
-    def __init__(self, limits: Limits, meters: LaneMeters) -> None:
+    def __init__(self, limits: Limits, meters: LaneMeters, *, divides: bool) -> None:
         self._limits = limits
+        self._divides = divides
         self._meters = meters
         self._entries: deque[Entry] = deque()
         self._arrived = asyncio.Event()
@@ -115,10 +113,12 @@ class Waiting:
     def cut(self) -> list[Entry]:
         """Take the next batch, in arrival order; requests whose caller has gone are dropped.
 
-        Where many wait only half of them go: while the database works for the one half the process answers the other.
-        All at once would make the two wait for each other in turn.
+        Where the database works beside this process, and many wait, a quarter of them stays behind: all at once would
+        leave nothing to do here until the database has answered, and nothing there until all are told.
         """
-        most = min(max(self.orders // 2, SMALL_BATCH), self._limits.max_batch)
+        most = self._limits.max_batch
+        if self._divides:
+            most = min(max(self.orders * 3 // 4, SMALL_BATCH), most)
         batch: list[Entry] = []
         orders = 0
         while self._entries:
@@ -157,13 +157,14 @@ class Waiting:
 
 
 class Telling:
-    """Tells callers how their requests ended, in order, a few in each turn of the event loop.
+    """Tells callers how their requests ended, in order, `at_once` of them in each turn of the event loop.
 
-    All at once would keep the loop from the database's next answers until the last of them was served, and the
+    Telling many in one turn keeps the loop from the database's next answer until the last of them is served, and the
     database waiting for the loop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
         self._results: deque[tuple[Entry, Any]] = deque()
 
     def add(self, entries: Iterable[Entry], results: Iterable[Any]) -> None:
@@ -178,7 +179,7 @@ class Telling:
             self._tell_next()
 
     def _go_on(self) -> None:
-        for _ in range(min(TOLD_AT_ONCE, len(self._results))):
+        for _ in range(min(self._at_once, len(self._results))):
             self._tell_next()
         if self._results:
             asyncio.get_running_loop().call_soon(self._go_on)

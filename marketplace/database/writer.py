@@ -25,6 +25,8 @@ class Writer(Protocol):
     """Runs work that begins and ends its own transaction. A connection whose state is in doubt is thrown away."""
 
     sync_engine: sa.Engine
+    works_beside: bool
+    """Whether the event loop goes on at full speed while the database works."""
 
     async def run(self, work: Work[T]) -> T:
         """Run work on a connection."""
@@ -37,6 +39,8 @@ class Writer(Protocol):
 
 class LoopWriter:
     """On the event loop: as many at once as the engine has connections."""
+
+    works_beside = True
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -61,7 +65,12 @@ class LoopWriter:
 
 
 class ThreadWriter:
-    """In a thread of its own: one at a time, first come, first served."""
+    """In a thread of its own: one at a time, first come, first served.
+
+    The interpreter's lock lets only one of thread and event loop go on at a time, so neither gains by overlapping.
+    """
+
+    works_beside = False
 
     def __init__(self, engine: sa.Engine) -> None:
         self.sync_engine = engine

@@ -33,6 +33,8 @@ from marketplace.hours.model import (
 
 FIRST_CHUNK = 64
 LARGEST_CHUNK = 4096
+TOTALS_HELD = 4 * LARGEST_CHUNK
+"""Users whose totals may wait for the end of a long match."""
 
 Offer = TypeVar("Offer", Bid, Supply)
 Load = Callable[[sql.Rank, int], tuple[list[Offer], sql.Rank, bool]]
@@ -108,6 +110,7 @@ class Books:
         self._changed_markets: dict[str, Market] = {}
         self._changed_bids: dict[tuple[str, int], Bid] = {}
         self._changed_supplies: dict[tuple[str, int], Supply] = {}
+        self._allocated: dict[tuple[str, str], int] = {}
         self._allocations: list[Allocation] = []
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -213,6 +216,8 @@ class Books:
         """Note a match that was taken from both."""
         self.put_bid(bid)
         self.put_supply(supply)
+        name = (bid.market, bid.username)
+        self._allocated[name] = self._allocated.get(name, 0) + volume
         self._allocations.append(
             Allocation(
                 bid.market, seq, position, bid.bid_id, supply.supply_id, bid.username, volume, bid.price, self.now
@@ -223,7 +228,10 @@ class Books:
 
     def write(self) -> None:
         """Write what has changed since the last time, and forget what is closed."""
-        bulk.write(self._tx, self.take_writes())
+        bulk.write(self._tx, self._take_rows())
+        # Totals wait: to change one again in each chunk leaves a dead row behind each time.
+        if len(self._allocated) > TOTALS_HELD:
+            bulk.write(self._tx, [self._take_totals()])
         for key, bid in [*self._bids.items()]:
             if bid.state != "open":
                 del self._bids[key]
@@ -232,7 +240,10 @@ class Books:
                 del self._supplies[name]
 
     def take_writes(self) -> list[bulk.Write]:
-        """Return the writes for what has changed since the last time."""
+        """Return all writes that are left, for the lane to send along with its own."""
+        return [*self._take_rows(), self._take_totals()]
+
+    def _take_rows(self) -> list[bulk.Write]:
         writes = sql.writes(
             list(self._changed_markets.values()),
             list(self._changed_bids.values()),
@@ -244,3 +255,7 @@ class Books:
         self._changed_supplies.clear()
         self._allocations = []
         return writes
+
+    def _take_totals(self) -> bulk.Write:
+        allocated, self._allocated = self._allocated, {}
+        return sql.add_to_totals(allocated)

@@ -6,7 +6,7 @@ already keeps other writers out: whoever writes beside the lane waits, and canno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -141,24 +141,15 @@ _add_totals = bulk.Bulk(
 
 
 def writes(
-    changed_markets: Sequence[Market],
-    changed_bids: Sequence[Bid],
-    changed_supplies: Sequence[Supply],
-    new_allocations: Sequence[Allocation],
+    markets_: Sequence[Market], bids_: Sequence[Bid], supplies_: Sequence[Supply], new: Sequence[Allocation]
 ) -> list[bulk.Write]:
-    """Return the statements that write new and changed rows, with their rows; the users' totals are among them."""
-    return [
-        (_put_markets, changed_markets),
-        (_put_bids, changed_bids),
-        (_put_supplies, changed_supplies),
-        (_insert_allocations, new_allocations),
-        (_add_totals, _totals(new_allocations)),
+    """Return the statements that write new and changed rows and new allocations, with their rows."""
+    return [(_put_markets, markets_), (_put_bids, bids_), (_put_supplies, supplies_), (_insert_allocations, new)]
+
+
+def add_to_totals(volumes: Mapping[tuple[str, str], int]) -> bulk.Write:
+    """Return the statement that adds allocated volumes, by market and username, to the users' totals."""
+    rows = [
+        {"market": market, "username": username, "volume": volume} for (market, username), volume in volumes.items()
     ]
-
-
-def _totals(new: Iterable[Allocation]) -> list[dict[str, Any]]:
-    totals: dict[tuple[str, str], int] = {}
-    for each in new:
-        name = (each.market, each.username)
-        totals[name] = totals.get(name, 0) + each.volume
-    return [{"market": market, "username": username, "volume": volume} for (market, username), volume in totals.items()]
+    return _add_totals, rows

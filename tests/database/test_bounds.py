@@ -112,7 +112,7 @@ async def test_who_came_later_waits_on_when_the_first_is_refused(lanes: Lanes, b
 
 async def test_behind_one_who_waited_too_long_a_new_request_is_refused_at_once() -> None:
     # The timer that refuses the first has not come round yet: the process was busy with something else.
-    waiting = Waiting(Limits(max_waiting_seconds=1.0), LaneMeters(counters.LANE))
+    waiting = Waiting(Limits(max_waiting_seconds=1.0), LaneMeters(counters.LANE), divides=True)
     first = Entry(Add(1), key=None, encode=None)
     waiting.add(first)
     first.arrived -= 1.5

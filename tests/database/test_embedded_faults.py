@@ -33,7 +33,7 @@ async def test_who_writes_beside_us_is_waited_for(lanes: Lanes, books: Books, so
     lane = await lanes.start()
     somebody.execute("BEGIN IMMEDIATE")
     task = asyncio.create_task(lane.run(Add(1)))
-    await until(lanes.database.writer_turn.locked)
+    await until(lambda: lane.waiting_orders == 1)
     assert await books.amounts() == []  # a reader is not kept waiting
     somebody.execute("COMMIT")
     assert (await outcomes([task]))[0].seq == 1
@@ -48,7 +48,7 @@ async def test_who_writes_beside_us_for_long_makes_us_busy(
     assert isinstance(told[0], errors.Busy)
     somebody.execute("ROLLBACK")
     # The writer may be waiting inside SQLite still; it comes back to an empty queue.
-    await until(lambda: not lanes.database.writer_turn.locked())
+    await lanes.database.writer.run(lambda _tx: None)
     assert (await lane.run(Add(2))).seq == 1
     assert await books.amounts() == [2]
 
@@ -67,8 +67,7 @@ async def test_a_full_disk_is_busy_and_nothing_happened(lanes: Lanes, books: Boo
 
 async def limit_pages(database: Database, most: int) -> None:
     """Let the writer's file grow to so many pages; there is one writing connection, so this is the one."""
-    async with database.writer.connect() as connection:
-        await connection.exec_driver_sql(f"PRAGMA max_page_count = {most}")
+    await database.writer.run(lambda tx: tx.exec_driver_sql(f"PRAGMA max_page_count = {most}"))
 
 
 async def test_two_lanes_share_one_writer_and_take_turns(
