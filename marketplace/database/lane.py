@@ -291,11 +291,12 @@ class Lane:
     def _tell(self, batch: _Batch) -> None:
         if not batch.entries:
             return
-        self._telling.add(batch.entries, batch.results)
-        orders = sum(entry.orders for entry in batch.entries)
+        told, batch.entries = batch.entries, []  # whatever comes now, they are told this and nothing else
+        self._telling.add(told, batch.results)
+        orders = sum(entry.orders for entry in told)
         self._meters.orders.inc(orders)
         self._meters.batch_orders.observe(orders)
-        self._meters.wait_seconds.observe(batch.cut_at - batch.entries[0].arrived)
+        self._meters.wait_seconds.observe(batch.cut_at - told[0].arrived)
         self._meters.commit_seconds.observe(batch.seconds())
 
     def _tell_busy(self, batch: _Batch, cause: Cause) -> None:
@@ -305,13 +306,13 @@ class Lane:
         )
 
     def _tell_unknown(self, batch: _Batch) -> None:
-        self._meters.undecided.inc(len(batch.entries))
         batch.resolve(
             lambda: errors.OutcomeUnknown(
                 "The database went away during the commit. Send the request again with the same Idempotency-Key, "
                 "or look whether it took effect."
             )
         )
+        self._meters.undecided.inc(len(batch.entries))
 
 
 class _Batch:

@@ -154,9 +154,9 @@ def test_a_stopped_server_has_answered_everything_that_it_accepted(
             wait_for_waiting_orders(server, 12)
             before = len(crowd.told.done)
             server.child.send(signal.SIGTERM)
-            time.sleep(0.5)  # longer than what a server gives to those that are nearly done
+            time.sleep(1.0)  # longer than it gives to those that are nearly done, and than a parent takes to pass it on
         assert server.stop() == 0, server.read_log()
-    assert len(crowd.told.done) == before + 12
+    assert len(crowd.told.done) >= before + 12
     check(url, crowd, unheard_may_have_happened=False)
 
 

@@ -106,6 +106,21 @@ async def test_the_writer_survives_what_reaches_its_rim(
     assert await books.amounts() == [1]
 
 
+async def test_who_has_committed_is_never_told_that_nothing_was_written(
+    lanes: Lanes, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Meters of several processes live in files, and a disk may be full.
+    def stumble(*_: object) -> None:
+        raise OSError("no space left")
+
+    lane = await lanes.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(lane._meters.orders, "inc", stumble)
+        assert (await lane.run(Add(1))).seq == 1
+    assert (await lane.run(Add(2))).seq == 2
+    assert await books.amounts() == [1, 2]
+
+
 async def test_the_writer_survives_a_lane_that_is_not_there(database: Database, lanes: Lanes, books: Books) -> None:
     # A schema too old, say: counted, and served once it is there.
     await raw.execute(database, "ALTER TABLE commits RENAME TO hidden")
