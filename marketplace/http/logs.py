@@ -60,7 +60,9 @@ def _route_standard_logging(shared: list[Processor], *, is_json: bool, level: in
 def _last(*, is_json: bool) -> list[Processor]:
     if is_json:
         return [structlog.processors.format_exc_info, _as_bytes]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    # The usual stack shows every local value, bodies and keys among them, and takes a second to draw.
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
 
 
 def _loggers(*, is_json: bool) -> Any:
