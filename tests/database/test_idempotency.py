@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from marketplace.database import Key
 from marketplace.foundation import errors
 from tests.database.counters import POISON, Add, Books, Take, encode
 from tests.database.lanes import Lanes, ask, outcomes, pile_up, until
@@ -111,8 +112,6 @@ async def test_an_answer_that_cannot_be_made_undoes_its_effect_and_no_other(lane
     lane = await lanes.start()
     async with lanes.held():
         tasks = await pile_up(lane, [Add(1), Add(2)])
-        from marketplace.database import Key
-
         tasks.append(asyncio.create_task(lane.answer(Add(3), key=Key("ann", "k", "f"), encode=stumble)))
         await until(lambda: lane.waiting_orders == 3)
         tasks += await pile_up(lane, [Add(4)])
@@ -128,8 +127,6 @@ async def test_what_a_key_remembers_may_be_any_text(lanes: Lanes) -> None:
 
     def encode_note(outcome: object) -> tuple[int, bytes]:
         return encode(outcome)[0], note.encode()
-
-    from marketplace.database import Key
 
     key = Key("Zoë 😀", '\\"k"', "f")
     await lane.answer(Add(5), key=key, encode=encode_note)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from marketplace.database import Database
+from marketplace.database import Database, upkeep
 from marketplace.database import log as logs
 from marketplace.database.upkeep import Forget
 from marketplace.foundation.clock import DAY, HOUR, SECOND
@@ -120,6 +120,4 @@ async def commit_rows(database: Database) -> list[object]:
 
 
 def test_answers_are_kept_for_72_hours_and_commits_for_a_day() -> None:
-    from marketplace.database import upkeep
-
     assert (upkeep.ANSWERS_KEPT, upkeep.COMMITS_KEPT) == (72 * HOUR, DAY)

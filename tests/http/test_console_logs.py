@@ -11,6 +11,7 @@ def test_a_stack_on_the_console_shows_no_values() -> None:
     def stumble(body: str) -> None:
         raise ZeroDivisionError(len(body))
 
+    text = ""
     try:
         stumble("the secret of the house")
     except ZeroDivisionError:
