@@ -40,8 +40,9 @@ class Town:
         total = 0.0
         for url in self.urls:
             with urllib.request.urlopen(f"{url}/metrics") as answer:
-                lines = answer.read().decode().splitlines()
-            total += sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"{name}{{"))
+                text = answer.read().decode()
+            assert f"# HELP {name.removesuffix('_count')} " in text, f"{url} has no meter {name}"
+            total += sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(f"{name}{{"))
         return total
 
     def aborts_per_commit(self) -> float:
