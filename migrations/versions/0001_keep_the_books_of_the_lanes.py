@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -11,7 +13,7 @@ branch_labels = None
 depends_on = None
 
 BOOKS = ("commits", "events", "answers")
-BY_LANE = {"postgresql_partition_by": "LIST (lane)"}
+BY_LANE: dict[str, Any] = {"postgresql_partition_by": "LIST (lane)"}
 
 
 def upgrade() -> None:
