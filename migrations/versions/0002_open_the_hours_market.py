@@ -35,6 +35,10 @@ def upgrade() -> None:
     create_supplies()
     create_allocations()
     op.bulk_insert(markets, [{"market": "default", "state": "open", "created_at": FROM_THE_START}])
+    if op.get_context().dialect.name == "postgresql":
+        # What is served leaves dead entries at the head of the open ones, which each match walks over until a vacuum.
+        for table in ("bids", "supplies"):
+            op.execute(f"ALTER TABLE {table} SET (autovacuum_vacuum_scale_factor = 0.02)")
 
 
 def create_bids() -> None:
