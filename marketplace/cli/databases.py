@@ -65,7 +65,7 @@ def _size(tx: sa.Connection) -> str:
         ("allocations", "SELECT coalesce(sum(allocations), 0) FROM report_allocations"),
         ("hours allocated", "SELECT coalesce(sum(volume), 0) FROM report_allocations"),
     )
-    return ", ".join(f"{what} {tx.scalar(text(statement))}" for what, statement in counts)
+    return ", ".join(f"{what} {int(tx.scalar(text(statement)))}" for what, statement in counts)
 
 
 async def _check(settings: Settings) -> str:

@@ -52,8 +52,10 @@ class Side(Generic[Offer]):
         self._load: Load[Offer] | None = load
         self._frontier = sql.BEFORE_ALL
         self._chunk = FIRST_CHUNK
-        # The number decides nothing but that two entries of one offer never compare the offers themselves.
+        # What was read comes in order and is taken from the end; only what is added needs a heap.
+        self._run: list[tuple[sql.Rank, int, Offer]] = []
         self._heap: list[tuple[sql.Rank, int, Offer]] = []
+        # Decides nothing but that two entries of one offer never compare the offers themselves.
         self._numbers = itertools.count()
         self.is_complete = load is None
 
@@ -68,9 +70,9 @@ class Side(Generic[Offer]):
     def in_order(self) -> Iterator[Offer]:
         """Yield the best live offer; asked again, the best one then, so the same where nothing was taken from it."""
         while True:
-            self._drop_dead()
-            if self._heap and (self.is_complete or self._heap[0][0] <= self._frontier):
-                yield self._heap[0][2]
+            first = self._first()
+            if first and (self.is_complete or first[0] <= self._frontier):
+                yield first[2]
             elif self.is_complete:
                 return
             else:
@@ -78,21 +80,31 @@ class Side(Generic[Offer]):
 
     def in_hand(self) -> Iterable[Offer]:
         """Return the live offers in hand, once each, in no order."""
-        now = self._now()
-        live = {rank: offer for rank, _, offer in self._heap if offer.rank == rank and offer.is_live(now)}
+        entries: list[tuple[sql.Rank, int, Offer]] = self._run + self._heap
+        live: dict[sql.Rank, Offer] = {entry[0]: entry[2] for entry in entries if self._is_current(entry)}
         return live.values()
 
-    def _drop_dead(self) -> None:
-        heap = self._heap
-        while heap and not (heap[0][2].is_live(self._now()) and heap[0][0] == heap[0][2].rank):
+    def _first(self) -> tuple[sql.Rank, int, Offer] | None:
+        run, heap = self._run, self._heap
+        while run and not self._is_current(run[-1]):
+            run.pop()
+        while heap and not self._is_current(heap[0]):
             heapq.heappop(heap)
+        if run and (not heap or run[-1] < heap[0]):
+            return run[-1]
+        return heap[0] if heap else None
+
+    def _is_current(self, entry: tuple[sql.Rank, int, Offer]) -> bool:
+        """Tell whether an entry's offer still waits, and in this place."""
+        return entry[2].is_live(self._now()) and entry[2].rank == entry[0]
 
     def _read_on(self) -> None:
         assert self._load
         found, self._frontier, has_more = self._load(self._frontier, self._chunk)
         self.is_complete = not has_more
-        for offer in found:
-            self.add(offer)
+        for entry in self._run:  # those that an amendment has put beyond what was read
+            heapq.heappush(self._heap, entry)
+        self._run = sorted(((offer.rank, next(self._numbers), offer) for offer in found), reverse=True)
         self._chunk = min(self._chunk * 4, LARGEST_CHUNK)
 
 
