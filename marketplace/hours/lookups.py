@@ -1,7 +1,7 @@
 """What can be asked of the hours market: functions of a read-only `tx`, run by `database.read` or `read_one`.
 
-Lists are keyset pages in a total order, stable while rows are added. Bids past their `expires_at` count as gone here,
-swept or not, just as they do in matching.
+Lists are keyset pages in a total order, stable while rows are added. In the book and in previews a bid past its
+`expires_at` counts as gone, as in matching; as a row it reads `open` until the job has closed it.
 """
 
 from __future__ import annotations
