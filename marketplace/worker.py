@@ -14,14 +14,14 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from marketplace import hours
-from marketplace.database import Apply, Database, Lane, Limits, locking, open_database, schema, upkeep
+from marketplace.database import Apply, Database, Lane, Limits, locking, open_database, schema
 from marketplace.foundation.jobs import Job
 from marketplace.foundation.settings import Settings, SettingsError
 from marketplace.hours import jobs as hours_jobs
 from marketplace.http import logs
 from marketplace.http.resources import Resources
 
-LANES: Mapping[str, Mapping[type, Apply]] = {hours.LANE: {upkeep.Forget: upkeep.apply, **hours.handlers()}}
+LANES: Mapping[str, Mapping[type, Apply]] = {hours.LANE: hours.handlers()}
 """Every lane, with the functions that run its commands."""
 
 JOBS: Sequence[tuple[str, Sequence[Job]]] = ((hours.LANE, hours_jobs.JOBS),)

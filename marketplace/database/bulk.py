@@ -88,8 +88,10 @@ def insert_into(table: sa.Table, *names: str) -> Bulk:
     return Bulk({name: table.c[name].type for name in names}, build)
 
 
-def put_into(table: sa.Table, *names: str, changing: Sequence[str]) -> Bulk:
-    """Build an insertion that, where the primary key is there already, changes the `changing` columns of that row.
+def put_into(table: sa.Table, *names: str, changing: Sequence[str] = (), adding: Sequence[str] = ()) -> Bulk:
+    """Build an insertion that, where the primary key is there already, changes that row instead.
+
+    The `changing` columns take the given values, the given values of the `adding` ones are added to what is there.
 
     Also the way to change rows: an update that joins the given rows leaves it to the planner's guess of their number
     whether it reads the whole table; the key of a conflict is always looked up.
@@ -100,7 +102,9 @@ def put_into(table: sa.Table, *names: str, changing: Sequence[str]) -> Bulk:
         def build(rows: sa.FromClause) -> Any:
             # The WHERE lets SQLite tell the ON of the conflict from that of a join.
             put = insert(table).from_select(names, sa.select(*(rows.c[name] for name in names)).where(sa.true()))
-            return put.on_conflict_do_update(index_elements=keys, set_={name: put.excluded[name] for name in changing})
+            changed = {name: put.excluded[name] for name in changing}
+            added = {name: table.c[name] + put.excluded[name] for name in adding}
+            return put.on_conflict_do_update(index_elements=keys, set_=changed | added)
 
         return build
 

@@ -6,11 +6,10 @@ already keeps other writers out: whoever writes beside the lane waits, and canno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from marketplace.database import bulk
 from marketplace.foundation.clock import Instant
@@ -118,26 +117,11 @@ def sum_open_supply(tx: sa.Connection, market: str, *, price: int) -> int:
 # ── writes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _add_to_totals(insert: Callable[[sa.Table], Any]) -> bulk.Build:
-    def build(rows: sa.FromClause) -> Any:
-        names = ("market", "username", "volume")
-        added = insert(allocated_totals).from_select(
-            names, sa.select(*(rows.c[name] for name in names)).where(sa.true())
-        )
-        total = allocated_totals.c.volume + added.excluded.volume
-        return added.on_conflict_do_update(index_elements=["market", "username"], set_={"volume": total})
-
-    return build
-
-
 _put_markets = bulk.put_into(markets, *Market.__struct_fields__, changing=["state"])
 _put_bids = bulk.put_into(bids, *Bid.__struct_fields__, changing=["seq", "volume", "remaining", "price", "state"])
 _put_supplies = bulk.put_into(supplies, *Supply.__struct_fields__, changing=["remaining", "state"])
 _insert_allocations = bulk.insert_into(allocations, *Allocation.__struct_fields__)
-_add_totals = bulk.Bulk(
-    {name: allocated_totals.c[name].type for name in ("market", "username", "volume")},
-    {"postgresql": _add_to_totals(postgresql.insert), "sqlite": _add_to_totals(sqlite.insert)},
-)
+_add_totals = bulk.put_into(allocated_totals, "market", "username", "volume", adding=["volume"])
 
 
 def writes(
