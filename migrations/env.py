@@ -11,7 +11,7 @@ from alembic import context
 import marketplace.database.log
 import marketplace.hours.tables  # noqa: F401  (declares its tables)
 from marketplace.database.engine import open_database
-from marketplace.database.metadata import metadata
+from marketplace.database.metadata import BY_TRIGGER, metadata
 
 # Any number will do, as long as nobody else takes it: two deployments must not migrate at once.
 MIGRATION_LOCK = 5_713_204_881
@@ -24,10 +24,15 @@ def include_name(name: str | None, type_: str, _parents: object) -> bool:
     return not (type_ == "table" and name and PARTITION.match(name))
 
 
+def include_object(item: sa.schema.SchemaItem, *_: object) -> bool:
+    return item.info != BY_TRIGGER or context.get_context().dialect.name != "postgresql"
+
+
 def configure(**options: object) -> None:
     context.configure(
         target_metadata=metadata,
         include_name=include_name,
+        include_object=include_object,
         compare_type=True,
         render_as_batch=False,
         transaction_per_migration=True,

@@ -17,8 +17,9 @@ from marketplace.database import bulk
 from marketplace.database.metadata import metadata
 from marketplace.foundation.clock import Instant
 
-# Split by lane on Postgres: serializable transactions of two lanes that share a page abort each other.
-_by_lane: dict[str, Any] = {"postgresql_partition_by": "LIST (lane)"}
+# Split by lane on Postgres: serializable transactions of two lanes that share a page abort each other. On SQLite the
+# primary key is the table: one tree to write to, and not two.
+_by_lane: dict[str, Any] = {"postgresql_partition_by": "LIST (lane)", "sqlite_with_rowid": False}
 
 commits = sa.Table(
     "commits",

@@ -14,6 +14,9 @@ metadata = sa.MetaData(
     }
 )
 
+BY_TRIGGER = {"postgresql": "by trigger"}
+"""The `info` of a foreign key that on Postgres is no constraint: triggers of the same name hold it there."""
+
 
 def lane_table(lane: str) -> sa.Table:
     """Declare the empty table whose lock is the lane's turn on Postgres.

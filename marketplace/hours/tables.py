@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from marketplace.database.metadata import lane_table, metadata
+from marketplace.database.metadata import BY_TRIGGER, lane_table, metadata
 
 LANE = "hours"
 MAX = 1_000_000_000
@@ -72,6 +72,7 @@ bids = sa.Table(
     # Lists by user, and whether somebody ever placed a bid.
     sa.Index("bids_by_user", "market", "username", "bid_id"),
     comment="offers to buy hours",
+    sqlite_with_rowid=False,  # the primary key is the table: one tree to write to, and not two
 )
 
 supplies = sa.Table(
@@ -102,6 +103,7 @@ supplies = sa.Table(
         sqlite_where=sa.text("state = 'open'"),
     ),
     comment="hours on offer",
+    sqlite_with_rowid=False,  # the primary key is the table: one tree to write to, and not two
 )
 
 allocations = sa.Table(
@@ -116,9 +118,15 @@ allocations = sa.Table(
     sa.Column("volume", sa.BigInteger, nullable=False, comment="hours given"),
     sa.Column("price", sa.BigInteger, nullable=False, comment="per hour: the bid's price then (pay as bid)"),
     sa.Column("allocated_at", sa.BigInteger, nullable=False),
-    sa.ForeignKeyConstraint(["market", "bid_id"], ["bids.market", "bids.bid_id"], name="allocations_bid_fkey"),
+    # On Postgres triggers hold these two, for all rows of a statement at once (docs/decisions/0012).
     sa.ForeignKeyConstraint(
-        ["market", "supply_id"], ["supplies.market", "supplies.supply_id"], name="allocations_supply_fkey"
+        ["market", "bid_id"], ["bids.market", "bids.bid_id"], name="allocations_bid_fkey", info=BY_TRIGGER
+    ),
+    sa.ForeignKeyConstraint(
+        ["market", "supply_id"],
+        ["supplies.market", "supplies.supply_id"],
+        name="allocations_supply_fkey",
+        info=BY_TRIGGER,
     ),
     sa.CheckConstraint(f"volume BETWEEN 1 AND {MAX}", name="volume_positive"),
     sa.CheckConstraint(f"price BETWEEN 0 AND {MAX}", name="price_not_negative"),
@@ -127,6 +135,7 @@ allocations = sa.Table(
     # Candles. Rows come in the order of time, so Postgres needs next to nothing for it.
     sa.Index("allocations_by_time", "allocated_at", postgresql_using="brin"),
     comment="hours given to bids; rows are only ever added",
+    sqlite_with_rowid=False,  # the primary key is the table: one tree to write to, and not two
 )
 
 allocated_totals = sa.Table(
@@ -139,4 +148,5 @@ allocated_totals = sa.Table(
     ),
     sa.CheckConstraint("volume >= 1", name="volume_positive"),
     comment="what /allocation reads",
+    sqlite_with_rowid=False,  # the primary key is the table: one tree to write to, and not two
 )

@@ -13,7 +13,7 @@ branch_labels = None
 depends_on = None
 
 BOOKS = ("commits", "events", "answers")
-BY_LANE: dict[str, Any] = {"postgresql_partition_by": "LIST (lane)"}
+BY_LANE: dict[str, Any] = {"postgresql_partition_by": "LIST (lane)", "sqlite_with_rowid": False}
 
 
 def upgrade() -> None:

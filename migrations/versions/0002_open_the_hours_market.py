@@ -15,6 +15,51 @@ MAX = 1_000_000_000
 FROM_THE_START = 1_767_225_600_000_000
 
 
+# What a foreign key does, for all rows of a statement at once. Each row is looked up by the parent's key, whatever the
+# planner believes of the parent's size. Whoever deletes a parent waits for those who may be writing children.
+REFERENCES = """
+CREATE FUNCTION allocations_refer() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM written WHERE (
+            SELECT true FROM bids WHERE bids.market = written.market AND bids.bid_id = written.bid_id LIMIT 1
+        ) IS NULL
+    ) THEN
+        RAISE foreign_key_violation USING TABLE = 'allocations', CONSTRAINT = 'allocations_bid_fkey',
+            MESSAGE = 'an allocation names a bid that is not there: allocations_bid_fkey';
+    END IF;
+    IF EXISTS (
+        SELECT FROM (SELECT DISTINCT market, supply_id FROM written) AS named WHERE (
+            SELECT true FROM supplies
+            WHERE supplies.market = named.market AND supplies.supply_id = named.supply_id LIMIT 1
+        ) IS NULL
+    ) THEN
+        RAISE foreign_key_violation USING TABLE = 'allocations', CONSTRAINT = 'allocations_supply_fkey',
+            MESSAGE = 'an allocation names a supply that is not there: allocations_supply_fkey';
+    END IF;
+    RETURN NULL;
+END $$
+"""
+KEPT = """
+CREATE FUNCTION {table}_are_referred_to() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND (NEW.market, NEW.{key}) = (OLD.market, OLD.{key}) THEN
+        RETURN NULL;
+    END IF;
+    LOCK TABLE allocations IN SHARE ROW EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM allocations WHERE TG_OP = 'TRUNCATE' OR market = OLD.market AND {key} = OLD.{key}) THEN
+        RAISE foreign_key_violation USING TABLE = '{table}', CONSTRAINT = '{constraint}',
+            MESSAGE = 'allocations name it: {constraint}';
+    END IF;
+    RETURN NULL;
+END $$
+"""
+
+
+def on_postgres() -> bool:
+    return op.get_context().dialect.name == "postgresql"
+
+
 def upgrade() -> None:
     op.create_table(
         "lane_hours",
@@ -35,7 +80,8 @@ def upgrade() -> None:
     create_supplies()
     create_allocations()
     op.bulk_insert(markets, [{"market": "default", "state": "open", "created_at": FROM_THE_START}])
-    if op.get_context().dialect.name == "postgresql":
+    if on_postgres():
+        create_references()
         # What is served leaves dead entries at the head of the open ones, which each match walks over until a vacuum.
         for table in ("bids", "supplies"):
             op.execute(f"ALTER TABLE {table} SET (autovacuum_vacuum_scale_factor = 0.02)")
@@ -72,6 +118,7 @@ def create_bids() -> None:
         sa.ForeignKeyConstraint(["market"], ["markets.market"], name=op.f("bids_market_fkey")),
         sa.PrimaryKeyConstraint("market", "bid_id", name=op.f("bids_pkey")),
         comment="offers to buy hours",
+        sqlite_with_rowid=False,
     )
     is_open, is_expiring = sa.text("state = 'open'"), sa.text("state = 'open' AND expires_at IS NOT NULL")
     op.create_index(
@@ -108,6 +155,7 @@ def create_supplies() -> None:
         sa.ForeignKeyConstraint(["market"], ["markets.market"], name=op.f("supplies_market_fkey")),
         sa.PrimaryKeyConstraint("market", "supply_id", name=op.f("supplies_pkey")),
         comment="hours on offer",
+        sqlite_with_rowid=False,
     )
     is_open = sa.text("state = 'open'")
     op.create_index(
@@ -133,16 +181,12 @@ def create_allocations() -> None:
         sa.Column("volume", sa.BigInteger, nullable=False, comment="hours given"),
         sa.Column("price", sa.BigInteger, nullable=False, comment="per hour: the bid's price then (pay as bid)"),
         sa.Column("allocated_at", sa.BigInteger, nullable=False),
-        sa.ForeignKeyConstraint(
-            ["market", "bid_id"], ["bids.market", "bids.bid_id"], name=op.f("allocations_bid_fkey")
-        ),
-        sa.ForeignKeyConstraint(
-            ["market", "supply_id"], ["supplies.market", "supplies.supply_id"], name=op.f("allocations_supply_fkey")
-        ),
+        *([] if on_postgres() else declared_references()),
         sa.CheckConstraint(f"volume BETWEEN 1 AND {MAX}", name=op.f("allocations_volume_positive")),
         sa.CheckConstraint(f"price BETWEEN 0 AND {MAX}", name=op.f("allocations_price_not_negative")),
         sa.PrimaryKeyConstraint("market", "seq", "position", name=op.f("allocations_pkey")),
         comment="hours given to bids; rows are only ever added",
+        sqlite_with_rowid=False,
     )
     op.create_index("allocations_by_user", "allocations", ["market", "username", "seq", "position"])
     op.create_index("allocations_by_time", "allocations", ["allocated_at"], postgresql_using="brin")
@@ -157,9 +201,47 @@ def create_allocations() -> None:
         sa.ForeignKeyConstraint(["market"], ["markets.market"], name=op.f("allocated_totals_market_fkey")),
         sa.PrimaryKeyConstraint("market", "username", name=op.f("allocated_totals_pkey")),
         comment="what /allocation reads",
+        sqlite_with_rowid=False,
     )
+
+
+def declared_references() -> list[sa.ForeignKeyConstraint]:
+    return [
+        sa.ForeignKeyConstraint(
+            ["market", "bid_id"], ["bids.market", "bids.bid_id"], name=op.f("allocations_bid_fkey")
+        ),
+        sa.ForeignKeyConstraint(
+            ["market", "supply_id"], ["supplies.market", "supplies.supply_id"], name=op.f("allocations_supply_fkey")
+        ),
+    ]
+
+
+def create_references() -> None:
+    """Let triggers hold what foreign keys would check row by row, with a row lock each."""
+    op.execute(REFERENCES)
+    for event in ("INSERT", "UPDATE"):
+        op.execute(
+            f"CREATE TRIGGER allocations_refer_on_{event.lower()} AFTER {event} ON allocations "
+            "REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION allocations_refer()"
+        )
+    for table, key, constraint in (
+        ("bids", "bid_id", "allocations_bid_fkey"),
+        ("supplies", "supply_id", "allocations_supply_fkey"),
+    ):
+        op.execute(KEPT.format(table=table, key=key, constraint=constraint))
+        op.execute(
+            f"CREATE TRIGGER {table}_are_referred_to AFTER DELETE OR UPDATE OF market, {key} ON {table} "
+            f"FOR EACH ROW EXECUTE FUNCTION {table}_are_referred_to()"
+        )
+        op.execute(
+            f"CREATE TRIGGER {table}_are_referred_to_as_a_whole BEFORE TRUNCATE ON {table} "
+            f"EXECUTE FUNCTION {table}_are_referred_to()"
+        )
 
 
 def downgrade() -> None:
     for table in ("allocated_totals", "allocations", "supplies", "bids", "markets", "lane_hours"):
         op.drop_table(table)
+    if on_postgres():
+        for function in ("allocations_refer", "bids_are_referred_to", "supplies_are_referred_to"):
+            op.execute(f"DROP FUNCTION {function}()")

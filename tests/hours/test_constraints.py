@@ -76,6 +76,10 @@ async def test_a_row_that_makes_no_sense_is_refused_by_name(traded: Desk, statem
         (allocation_row(bid_id=2), "allocations_bid_fkey"),
         ("DELETE FROM bids", "allocations_bid_fkey"),
         ("DELETE FROM supplies WHERE supply_id = 2", "allocations_supply_fkey"),
+        ("UPDATE bids SET bid_id = 0", "allocations_bid_fkey"),
+        ("UPDATE supplies SET supply_id = 7 WHERE supply_id = 2", "allocations_supply_fkey"),
+        ("UPDATE allocations SET bid_id = 99", "allocations_bid_fkey"),
+        ("UPDATE allocations SET supply_id = 99", "allocations_supply_fkey"),
         (
             "INSERT INTO allocated_totals (market, username, volume) VALUES ('nowhere', 'u1', 1)",
             "allocated_totals_market",
@@ -106,4 +110,14 @@ async def test_a_second_row_for_the_same_thing_is_refused(traded: Desk, engine: 
     expected = f"{key}_pkey" if engine == "postgres" else re.escape(f"UNIQUE constraint failed: {key}.")
     with pytest.raises(IntegrityError, match=expected):
         await traded.tamper(statement)
+    assert await traded.audit() == []
+
+
+@pytest.mark.parametrize("engine", ["postgres"], indirect=True)
+@pytest.mark.parametrize(
+    ("table", "constraint"), [("bids", "allocations_bid_fkey"), ("supplies", "allocations_supply_fkey")]
+)
+async def test_what_allocations_name_is_not_truncated(traded: Desk, table: str, constraint: str) -> None:
+    with pytest.raises(IntegrityError, match=constraint):
+        await traded.tamper(f"TRUNCATE {table}")
     assert await traded.audit() == []
