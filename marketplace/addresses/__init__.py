@@ -7,9 +7,11 @@ that waited together; one read brings the free addresses that they may need, `po
                 CreateNetwork EnsureNetwork DeleteNetwork
     reads       lookups, reports: functions of a read-only tx
     handlers()  what the lane needs to run the commands
+    plan()      whether a network can be, before anything is asked of the lane
     audit       proves the books
 """
 
+from marketplace.addresses.audit import audit
 from marketplace.addresses.lookups import (
     default_network,
     find_address,
@@ -41,8 +43,9 @@ from marketplace.addresses.model import (
     ReleaseOrphans,
     Stats,
 )
-
-LANE = "addresses"
+from marketplace.addresses.service import handlers
+from marketplace.addresses.subnets import plan
+from marketplace.addresses.tables import LANE
 
 __all__ = [
     "FIRST_HOST",
@@ -63,14 +66,17 @@ __all__ = [
     "ReleaseMany",
     "ReleaseOrphans",
     "Stats",
+    "audit",
     "default_network",
     "find_address",
     "find_assignment",
     "find_network",
+    "handlers",
     "list_assignments",
     "list_networks",
     "list_orphans",
     "list_reserved",
     "list_stats",
     "network_stats",
+    "plan",
 ]

@@ -133,7 +133,8 @@ class DeleteNetwork(msgspec.Struct, frozen=True):
 class Allocate(msgspec.Struct, frozen=True):
     """Give a VM an address, or tell which one it has. Outcome: Assigned.
 
-    A `hostname` replaces a stored one, None leaves it. `ip` asks for that address, in any spelling. `owner` is the caller.
+    A `hostname` replaces a stored one, None leaves it; `ip` asks for that address, in any spelling; `owner` is the
+    caller.
     """
 
     network: str
