@@ -43,6 +43,7 @@ from marketplace.addresses.model import (
     ReleaseOrphans,
     Stats,
 )
+from marketplace.addresses.reports import REPORTS, read_report
 from marketplace.addresses.service import handlers
 from marketplace.addresses.subnets import plan
 from marketplace.addresses.tables import LANE
@@ -53,6 +54,7 @@ __all__ = [
     "MAX_BATCH",
     "MAX_LIVE",
     "MAX_RESERVED",
+    "REPORTS",
     "Allocate",
     "AllocateMany",
     "Assigned",
@@ -79,4 +81,5 @@ __all__ = [
     "list_stats",
     "network_stats",
     "plan",
+    "read_report",
 ]
