@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 import structlog
 from prometheus_client import Counter, Histogram
 
-from marketplace import hours
+from marketplace import addresses, hours
 from marketplace.database import Apply, Database, Lane, Limits, locking, open_database, schema
 from marketplace.database.upkeep import Forget
 from marketplace.foundation.jobs import Job
@@ -22,7 +22,10 @@ from marketplace.hours import jobs as hours_jobs
 from marketplace.http import logs
 from marketplace.http.resources import Resources
 
-LANES: Mapping[str, Mapping[type, Apply]] = {hours.LANE: hours.handlers()}
+LANES: Mapping[str, Mapping[type, Apply]] = {
+    hours.LANE: hours.handlers(),
+    addresses.LANE: addresses.handlers(),
+}
 """Every lane, with the functions that run its commands."""
 
 

@@ -85,6 +85,8 @@ def _respond(answer: Answer) -> Response[bytes]:
 
 
 async def _fingerprint(request: Request[Any, Any, Any]) -> str:
-    digest = hashlib.sha256(f"{request.scope['method']}\n{request.scope['path']}\n".encode())
+    query = request.scope["query_string"]
+    path = request.scope["path"].encode() + (b"?" + query if query else b"")
+    digest = hashlib.sha256(request.scope["method"].encode() + b"\n" + path + b"\n")
     digest.update(await request.body())
     return digest.hexdigest()

@@ -119,7 +119,7 @@ class Reconcile(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=T
 
 
 class Reconciled(Struct, frozen=True):
-    """The orphans, the one assigned first in front, 1 000 at most; `more` where there are further ones: ask again.
+    """The orphans by address, 1 000 at most; `more` where there are further ones: ask again.
 
     `applied` says whether they were released.
     """
