@@ -18,7 +18,8 @@ NOBODY = "http://127.0.0.1:1"
 
 COMMANDS = [
     "", "serve", "work", "db", "db upgrade", "db check", "db audit", "buy", "sell", "allocation", "book", "bids", "log",
-    "report", "demo", "simulate",
+    "report", "demo", "simulate", "ip", "ip allocate", "ip release", "ip show", "ip list", "ip stats", "ip networks",
+    "ip reconcile",
 ]  # fmt: skip
 
 WRONG = [
@@ -37,12 +38,20 @@ WRONG = [
     ("work --database-url mysql://here", "database_url must begin with sqlite:/// or postgresql://"),
     ("report no_such_report", "There is no report 'no_such_report'; there are"),
     ("simulate --sells 0.7 --cancels 0.7", "add up to 1 at most"),
+    ("ip release", "Name either a VM or, with --ip, an address."),
+    ("ip release vm-1 --ip 10.0.0.1", "Name either a VM or, with --ip, an address."),
+    ("ip reconcile no-such-file.txt", "The file no-such-file.txt cannot be read"),
+    ("ip allocate", "requires an argument"),
     ("no-such-command", "Unknown command"),
     ("buy u1 many 3", 'unable to convert "many" into int'),
     ("buy u1", "requires an argument"),
 ]
 
-CLIENT_COMMANDS = ["buy u1 1 1", "sell 1", "allocation u1", "book", "bids", "log", "log --follow", "simulate -n 1"]
+CLIENT_COMMANDS = [
+    "buy u1 1 1", "sell 1", "allocation u1", "book", "bids", "log", "log --follow", "simulate -n 1",
+    "ip allocate vm-1", "ip release vm-1", "ip release --ip 10.0.0.1", "ip show vm-1", "ip list", "ip stats",
+    "ip networks",
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +70,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 
 def test_the_list_of_commands_here_is_whole() -> None:
     app = root.make_app()
-    listed = {*app, *(f"db {name}" for name in app["db"])}
+    listed = {*app, *(f"{group} {name}" for group in ("db", "ip") for name in app[group])}
     names = {name for name in listed if not name.rpartition(" ")[2].startswith("-")}
     assert names == set(COMMANDS) - {""}
 
