@@ -22,10 +22,12 @@ from litestar.datastructures import State
 from litestar.types import ASGIApp
 from prometheus_client import multiprocess
 
-from marketplace import worker
-from marketplace.database import locking, open_database
+from marketplace import addresses, worker
+from marketplace.addresses import meters as addresses_meters
+from marketplace.addresses import routes as addresses_routes
 from marketplace.events import routes as events_routes
-from marketplace.foundation.settings import Settings
+from marketplace.foundation import errors, networks
+from marketplace.foundation.settings import Settings, SettingsError
 from marketplace.hours import routes as hours_routes
 from marketplace.http import docs, health, logs, problems
 from marketplace.http import resources as http_resources
@@ -41,6 +43,7 @@ SETTINGS_VARIABLE = "MARKETPLACE_CONFIG_JSON"
 
 HANDLERS = (
     *hours_routes.CONTROLLERS,
+    *addresses_routes.HANDLERS,
     *events_routes.HANDLERS,
     health.livez,
     health.readyz,
@@ -60,8 +63,8 @@ def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Lit
         route_handlers=[*HANDLERS, *extra_handlers],
         request_class=StrictRequest,
         exception_handlers=dict(problems.EXCEPTION_HANDLERS),
-        state=State({http_resources.STATE: service}),
-        lifespan=[lambda _app: _running(service)],
+        state=State({http_resources.STATE: service, health.METERS: (addresses_meters.read,)}),
+        lifespan=[lambda app: _running(app, service)],
         openapi_config=None,
         logging_config=None,
         debug=settings.debug,
@@ -74,8 +77,9 @@ def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Lit
 
 
 @contextlib.asynccontextmanager
-async def _running(service: Resources) -> AsyncIterator[None]:
+async def _running(app: Litestar, service: Resources) -> AsyncIterator[None]:
     async with worker.running(service):
+        app.state[addresses_routes.DEFAULT_NETWORK] = await _ensure_network(service)
         # What was made until here stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -100,6 +104,24 @@ async def _jobs(service: Resources) -> AsyncIterator[None]:
     finally:
         stop.set()
         await jobs
+
+
+async def _ensure_network(service: Resources) -> str:
+    """See to it that there is a network to give addresses from; return the name of the one that is meant by default.
+
+    Raises SettingsError where the network asked for contradicts one that is stored.
+    """
+    settings = service.settings
+    command = addresses.EnsureNetwork(
+        settings.network or networks.DEFAULT_NETWORK,
+        settings.gateway or addresses.FIRST_HOST,
+        only_if_none=not (settings.network or settings.gateway),
+    )
+    try:
+        network: addresses.Network = await service.lanes[addresses.LANE].run(command)
+    except (errors.Conflict, errors.Invalid) as refusal:
+        raise SettingsError(refusal.detail) from None
+    return network.network
 
 
 # ── the server ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -145,12 +167,9 @@ def _server_options(settings: Settings) -> dict[str, Any]:
 
 async def _check(settings: Settings) -> None:
     """Find what would keep the server's processes from starting, and say it in one sentence instead of a stack."""
-    with locking.hold_file(settings.database_url):
-        database = open_database(settings.database_url, pooler=settings.database_pooler)
-        try:
-            await worker.check_schema(settings, database)
-        finally:
-            await database.close()
+    service = worker.resources(settings)
+    async with worker.running(service):
+        await _ensure_network(service)
 
 
 @contextlib.contextmanager

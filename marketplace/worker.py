@@ -13,19 +13,35 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 import structlog
 from prometheus_client import Counter, Histogram
 
-from marketplace import hours
+from marketplace import addresses, hours
 from marketplace.database import Apply, Database, Lane, Limits, locking, open_database, schema
+from marketplace.database.upkeep import Forget
 from marketplace.foundation.jobs import Job
 from marketplace.foundation.settings import Settings, SettingsError
 from marketplace.hours import jobs as hours_jobs
 from marketplace.http import logs
 from marketplace.http.resources import Resources
 
-LANES: Mapping[str, Mapping[type, Apply]] = {hours.LANE: hours.handlers()}
+LANES: Mapping[str, Mapping[type, Apply]] = {
+    hours.LANE: hours.handlers(),
+    addresses.LANE: addresses.handlers(),
+}
 """Every lane, with the functions that run its commands."""
 
-JOBS: Sequence[tuple[str, Sequence[Job]]] = ((hours.LANE, hours_jobs.JOBS),)
-"""Every module's jobs, with the lane that each writes to."""
+
+async def forget_old_answers(_database: Database, lane: Lane) -> int:
+    """Delete remembered answers past their 72 h and old commit rows, a chunk a transaction; return how many."""
+    count = 0
+    while gone := await lane.run(Forget()):
+        count += gone
+    return count
+
+
+JOBS: Sequence[tuple[str, Sequence[Job]]] = (
+    (hours.LANE, hours_jobs.JOBS),
+    *((lane, [Job(f"{lane}.forget_old_answers", every_seconds=600, run=forget_old_answers)]) for lane in LANES),
+)
+"""Every module's jobs, with the lane that each writes to; and what is done for every lane."""
 
 RUNS = Counter("marketplace_job_runs_total", "Times that a job ran, by how it ended", ["job", "outcome"])
 SECONDS = Histogram("marketplace_job_seconds", "How long a job took", ["job"])

@@ -8,6 +8,7 @@ import re
 import sqlalchemy as sa
 from alembic import context
 
+import marketplace.addresses.tables
 import marketplace.database.log
 import marketplace.hours.tables  # noqa: F401  (declares its tables)
 from marketplace.database.engine import open_database

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
@@ -162,6 +163,19 @@ async def hours_lane(database: Database, clock: Callable[[], int]) -> AsyncItera
 
     # Patient: on a machine that is busy with other tests a transaction may take seconds.
     lane = Lane(hours.LANE, database, hours.handlers(), limits=Limits(max_waiting_seconds=60), clock=clock)
+    await lane.start()
+    yield lane
+    await lane.drain()
+
+
+@pytest.fixture
+async def addresses_lane(database: Database, clock: Callable[[], int]) -> AsyncIterator[Lane]:
+    """The started lane of the address pool, on the settable clock, its random addresses the same every time."""
+    from marketplace import addresses
+    from marketplace.database import Lane, Limits
+
+    handlers = addresses.handlers(random.Random(7))
+    lane = Lane(addresses.LANE, database, handlers, limits=Limits(max_waiting_seconds=60), clock=clock)
     await lane.start()
     yield lane
     await lane.drain()

@@ -49,11 +49,11 @@ async def find_faults(settings: Settings) -> list[str]:
 
 async def _audit(settings: Settings) -> tuple[list[str], str]:
     """Return the faults, and how much was looked at, as one snapshot has it."""
-    from marketplace import hours
+    from marketplace import addresses, hours
 
     async with opened(settings) as database:
         await require_schema(database)
-        return await database.report(lambda tx: (hours.audit(tx), _size(tx)))
+        return await database.report(lambda tx: ([*hours.audit(tx), *addresses.audit(tx)], _size(tx)))
 
 
 def _size(tx: sa.Connection) -> str:
@@ -64,6 +64,7 @@ def _size(tx: sa.Connection) -> str:
         ("supplies", "SELECT coalesce(sum(supplies), 0) FROM report_supply_utilisation"),
         ("allocations", "SELECT coalesce(sum(allocations), 0) FROM report_allocations"),
         ("hours allocated", "SELECT coalesce(sum(volume), 0) FROM report_allocations"),
+        ("addresses assigned", "SELECT count(*) FROM report_current_assignments"),
     )
     return ", ".join(f"{what} {int(tx.scalar(text(statement)))}" for what, statement in counts)
 

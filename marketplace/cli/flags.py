@@ -19,6 +19,7 @@ CONFIG_VARIABLE = "MARKETPLACE_CONFIG"
 
 NETWORK = Group.create_ordered("Network")
 DATABASE = Group.create_ordered("Database")
+ADDRESSES = Group.create_ordered("Addresses")
 LANES = Group.create_ordered("Lanes")
 OTHER = Group.create_ordered("Logs and processes")
 
@@ -87,6 +88,16 @@ class ServerFlags:
     ] = None
     cors_origins: Annotated[
         tuple[str, ...] | None, _flag(help="An origin whose pages may call us; may be repeated.", group=NETWORK)
+    ] = None
+    network: Annotated[
+        str | None,
+        _flag("--network", "-n", help="Addresses to give out: a CIDR, or 172.16.0 for its /24.", group=ADDRESSES),
+    ] = None
+    gateway: Annotated[
+        str | None, _flag("--gateway", "-g", help="Gateway of that network (its first host).", group=ADDRESSES)
+    ] = None
+    network_alarm_percent: Annotated[
+        int | None, _flag(help="Use of a network that sounds its alarm in /metrics (90).", group=ADDRESSES)
     ] = None
     tls_cert: Annotated[Path | None, _flag(help="Certificate chain (PEM), to serve https.", group=NETWORK)] = None
     tls_key: Annotated[Path | None, _flag(help="Its private key (PEM).", group=NETWORK)] = None

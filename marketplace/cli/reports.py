@@ -6,7 +6,7 @@ import asyncio
 import csv
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Number
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,25 +45,29 @@ def report(
     limit
         How many rows at most.
     """
-    from marketplace import hours
-
+    readers = _readers()
     if name is None:
-        terminal.output().print("\n".join(hours.REPORTS))
+        terminal.output().print("\n".join(readers))
         return
-    if name not in hours.REPORTS:
-        raise terminal.Stop(f"There is no report {name!r}; there are {', '.join(hours.REPORTS)}.", exit_code=2)
+    if name not in readers:
+        raise terminal.Stop(f"There is no report {name!r}; there are {', '.join(readers)}.", exit_code=2)
     columns, rows = asyncio.run(_read(load_settings(database), name, limit=limit))
     _print(columns, rows[:limit], as_csv=csv)
     if len(rows) > limit:
         terminal.output(is_error=True).print("There are more rows: raise --limit.")
 
 
-async def _read(settings: Settings, name: str, *, limit: int) -> Rows:
-    from marketplace import hours
+def _readers() -> dict[str, Callable[..., Rows]]:
+    """Return every report with the function that reads it."""
+    from marketplace import addresses, hours
 
+    return dict.fromkeys(hours.REPORTS, hours.read_report) | dict.fromkeys(addresses.REPORTS, addresses.read_report)
+
+
+async def _read(settings: Settings, name: str, *, limit: int) -> Rows:
     async with opened(settings) as database:
         await require_schema(database)
-        return await database.report(hours.read_report, name, limit=limit + 1)
+        return await database.report(_readers()[name], name, limit=limit + 1)
 
 
 def _print(columns: list[str], rows: list[Sequence[Any]], *, as_csv: bool) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError, Group, Parameter
 
 import marketplace
-from marketplace.cli import databases, demo, log, reports, serving, simulation, terminal, trading
+from marketplace.cli import databases, demo, ip, log, reports, serving, simulation, terminal, trading
 
 HELP_COLUMNS = 120
 
@@ -29,7 +29,7 @@ _GROUPS: dict[Group, list[Callable[..., object]]] = {
 def make_app() -> App:
     app = App(
         name="marketplace",
-        help="A self-hosted market for compute: bids meet supply, highest price first.",
+        help="A self-hosted market for compute: bids meet supply, and what runs gets an address.",
         version=marketplace.__version__,
         version_flags=["--version"],
         default_parameter=Parameter(negative_iterable=()),
@@ -44,6 +44,11 @@ def make_app() -> App:
     for command in (databases.upgrade, databases.check, databases.audit):
         database.command(command)
     app.command(database)
+    pool = App(name="ip", help="Give out addresses, and look who has which.", group=TRADING)
+    for command in (ip.allocate, ip.release, ip.show, ip.stats, ip.networks, ip.reconcile):
+        pool.command(command)
+    pool.command(ip.list_, name="list")
+    app.command(pool)
     return app
 
 

@@ -1,4 +1,4 @@
-"""Every endpoint as a function that returns its request as a value: one description for both clients.
+"""The endpoints of the hours market and the log, as functions that return a request as a value, for both clients.
 
 Volumes are whole VM-hours, prices whole credits per VM-hour. A market is `default` unless another is named. What
 creates something takes an `idempotency_key`; one is drawn where none is given.
@@ -6,63 +6,19 @@ creates something takes an `idempotency_key`; one is drawn where none is given.
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import msgspec
 from msgspec import UNSET
 
+from marketplace.client.requests import PAGE_SIZE, Call, Goal, Listing, create, query_of
 from marketplace.wire import events as events_wire
 from marketplace.wire import hours
 
-T = TypeVar("T")
-
 MARKETS = "/api/v1/hours/markets"
 DEFAULT_MARKET = "default"
-PAGE_SIZE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
-    """One request; `answer` is the type of its JSON. `key` is sent as Idempotency-Key."""
-
-    method: str
-    path: str
-    answer: type[T]
-    query: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    key: str | None = None
-    goal: Goal[T] | None = None
-
-    @property
-    def headers(self) -> dict[str, str]:
-        named = {"Idempotency-Key": self.key, "Content-Type": "application/json" if self.body is not None else None}
-        return {name: value for name, value in named.items() if value is not None}
-
-
-@dataclass(frozen=True, slots=True)
-class Goal(Generic[T]):
-    """The state that a DELETE or PATCH is to bring about, and how to see whether it is there already."""
-
-    read: Call[T]
-    is_reached: Callable[[T], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Listing(Generic[T]):
-    """Rows in pages, in a stable order; `first` asks for the first page."""
-
-    first: Call[Any]
-
-    def following(self, page: Any) -> Call[Any] | None:
-        """Return the call for the page after this one, None where this one is the last."""
-        if page.next is None or not page.items:
-            return None
-        return replace(self.first, query={**self.first.query, "after": str(page.next)})
 
 
 # ── the market `default` in three words ──────────────────────────────────────────────────────────────────────────────
@@ -70,17 +26,17 @@ class Listing(Generic[T]):
 
 def buy(username: str, *, volume: int, price: int, idempotency_key: str | None = None) -> Call[hours.Bought]:
     """Bid for hours on the market `default`, paying at most `price` each; what is not there yet is waited for."""
-    return _create("/buy", hours.Buy(username, volume, price), hours.Bought, key=idempotency_key)
+    return create("/buy", hours.Buy(username, volume, price), hours.Bought, key=idempotency_key)
 
 
 def sell(volume: int, *, idempotency_key: str | None = None) -> Call[hours.Sold]:
     """Offer hours on the market `default`, to the highest bids first."""
-    return _create("/sell", hours.Sell(volume), hours.Sold, key=idempotency_key)
+    return create("/sell", hours.Sell(volume), hours.Sold, key=idempotency_key)
 
 
 def allocation(username: str) -> Call[int]:
     """Read the hours that a user has been given so far. NotFound for one who never placed a bid."""
-    return Call("GET", "/allocation", int, _query(username=username))
+    return Call("GET", "/allocation", int, query_of(username=username))
 
 
 # ── markets ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -88,7 +44,7 @@ def allocation(username: str) -> Call[int]:
 
 def markets(*, page_size: int = PAGE_SIZE) -> Listing[hours.Market]:
     """List the markets by name."""
-    return Listing(Call("GET", MARKETS, hours.Markets, _query(limit=page_size)))
+    return Listing(Call("GET", MARKETS, hours.Markets, query_of(limit=page_size)))
 
 
 def market(name: str) -> Call[hours.Market]:
@@ -98,7 +54,7 @@ def market(name: str) -> Call[hours.Market]:
 
 def create_market(name: str, *, idempotency_key: str | None = None) -> Call[hours.Market]:
     """Create an open market."""
-    return _create(MARKETS, hours.NewMarket(name), hours.Market, key=idempotency_key)
+    return create(MARKETS, hours.NewMarket(name), hours.Market, key=idempotency_key)
 
 
 def open_market(name: str) -> Call[hours.Market]:
@@ -126,7 +82,7 @@ def place_bid(
 ) -> Call[hours.Bid]:
     """Bid for hours. `ioc` takes what is there and drops the rest; `fok` takes all or nothing; `gtc` waits."""
     bid = hours.NewBid(username, volume, price, time_in_force, expires_at)
-    return _create(f"{_market(market)}/bids", bid, hours.Bid, key=idempotency_key)
+    return create(f"{_market(market)}/bids", bid, hours.Bid, key=idempotency_key)
 
 
 def bid(bid_id: int, *, market: str = DEFAULT_MARKET) -> Call[hours.Bid]:
@@ -142,7 +98,7 @@ def bids(
     page_size: int = PAGE_SIZE,
 ) -> Listing[hours.Bid]:
     """List bids, oldest first."""
-    query = _query(username=username, state=state, limit=page_size)
+    query = query_of(username=username, state=state, limit=page_size)
     return Listing(Call("GET", f"{_market(market)}/bids", hours.Bids, query))
 
 
@@ -179,7 +135,7 @@ def add_supply(
 ) -> Call[hours.Supply]:
     """Offer hours; a bid below `min_price` does not get them."""
     supply = hours.NewSupply(volume, min_price, provider)
-    return _create(f"{_market(market)}/supplies", supply, hours.Supply, key=idempotency_key)
+    return create(f"{_market(market)}/supplies", supply, hours.Supply, key=idempotency_key)
 
 
 def supply(supply_id: int, *, market: str = DEFAULT_MARKET) -> Call[hours.Supply]:
@@ -195,7 +151,7 @@ def supplies(
     page_size: int = PAGE_SIZE,
 ) -> Listing[hours.Supply]:
     """List supplies, oldest first."""
-    query = _query(provider=provider, state=state, limit=page_size)
+    query = query_of(provider=provider, state=state, limit=page_size)
     return Listing(Call("GET", f"{_market(market)}/supplies", hours.Supplies, query))
 
 
@@ -218,7 +174,7 @@ def run_orders(
 ) -> Call[hours.OrderResults]:
     """Run up to 10 000 orders in one transaction, in order; `atomic` makes the first refusal undo all of them."""
     batch = hours.Orders(list(orders), atomic)
-    return _create(f"{_market(market)}/orders:batch", batch, hours.OrderResults, key=idempotency_key)
+    return create(f"{_market(market)}/orders:batch", batch, hours.OrderResults, key=idempotency_key)
 
 
 # ── what the market looks like ───────────────────────────────────────────────────────────────────────────────────────
@@ -226,19 +182,19 @@ def run_orders(
 
 def book(*, market: str = DEFAULT_MARKET, limit: int | None = None) -> Call[hours.Book]:
     """Read the price levels of both sides, best first, at most `limit` a side."""
-    return Call("GET", f"{_market(market)}/book", hours.Book, _query(limit=limit))
+    return Call("GET", f"{_market(market)}/book", hours.Book, query_of(limit=limit))
 
 
 def fills(*, market: str = DEFAULT_MARKET, page_size: int = PAGE_SIZE) -> Listing[hours.Fill]:
     """List allocations without names, newest first."""
-    return Listing(Call("GET", f"{_market(market)}/fills", hours.Fills, _query(limit=page_size)))
+    return Listing(Call("GET", f"{_market(market)}/fills", hours.Fills, query_of(limit=page_size)))
 
 
 def allocations(
     *, market: str = DEFAULT_MARKET, username: str | None = None, page_size: int = PAGE_SIZE
 ) -> Listing[hours.Allocation]:
     """List allocations, oldest first."""
-    query = _query(username=username, limit=page_size)
+    query = query_of(username=username, limit=page_size)
     return Listing(Call("GET", f"{_market(market)}/allocations", hours.Allocations, query))
 
 
@@ -251,22 +207,18 @@ def candles(
     limit: int | None = None,
 ) -> Call[hours.Candles]:
     """Read opening, highest, lowest and closing price and volume by interval; times need a zone."""
-    query = _query(interval=interval, since=since, until=until, limit=limit)
+    query = query_of(interval=interval, since=since, until=until, limit=limit)
     return Call("GET", f"{_market(market)}/candles", hours.Candles, query)
 
 
 def preview(*, volume: int, price: int, market: str = DEFAULT_MARKET) -> Call[hours.Preview]:
     """Ask what a bid would get right now, writing nothing."""
-    return Call("GET", f"{_market(market)}/preview", hours.Preview, _query(volume=volume, price=price))
+    return Call("GET", f"{_market(market)}/preview", hours.Preview, query_of(volume=volume, price=price))
 
 
 def events(lane: str = "hours", *, after: int = 0, page_size: int = PAGE_SIZE) -> Listing[events_wire.Event]:
     """List what happened in a lane after a seq, up to now. Ask again after the last seq to follow the log."""
-    return Listing(Call("GET", "/api/v1/events", events_wire.Events, _query(lane=lane, after=after, limit=page_size)))
-
-
-def _create(path: str, body: msgspec.Struct, answer: type[T], *, key: str | None) -> Call[T]:
-    return Call("POST", path, answer, body=msgspec.json.encode(body), key=key or str(uuid.uuid4()))
+    return Listing(Call("GET", "/api/v1/events", events_wire.Events, query_of(lane=lane, after=after, limit=page_size)))
 
 
 def _change_market(name: str, state: hours.MarketState) -> Call[hours.Market]:
@@ -285,12 +237,3 @@ def _bid(market_name: str, bid_id: int) -> str:
 
 def _supply(market_name: str, supply_id: int) -> str:
     return f"{_market(market_name)}/supplies/{supply_id}"
-
-
-def _query(**members: object) -> dict[str, str]:
-    """Leave out what is None and write instants as RFC 3339."""
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else str(value)
-        for name, value in members.items()
-        if value is not None
-    }

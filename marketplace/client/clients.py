@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from marketplace.client import calls
-from marketplace.client.calls import Call, Listing
+from marketplace.client import address_calls, calls
 from marketplace.client.exchange import DEFAULT_RETRY, Patience, Retry, converse
+from marketplace.client.requests import Call, Listing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -120,6 +120,20 @@ class Client:
     candles = _now(calls.candles)
     preview = _now(calls.preview)
     events = _pages(calls.events)
+    allocate_ip = _now(address_calls.allocate_ip)
+    allocate_ips = _now(address_calls.allocate_ips)
+    release_ip = _now(address_calls.release_ip)
+    release_address = _now(address_calls.release_address)
+    release_ips = _now(address_calls.release_ips)
+    assigned_ip = _now(address_calls.assigned_ip)
+    assigned_ips = _pages(address_calls.assigned_ips)
+    ip_stats = _now(address_calls.ip_stats)
+    reconcile_ips = _now(address_calls.reconcile_ips)
+    networks = _pages(address_calls.networks)
+    network = _now(address_calls.network)
+    reserved_ranges = _now(address_calls.reserved_ranges)
+    create_network = _now(address_calls.create_network)
+    delete_network = _now(address_calls.delete_network)
 
     def send(self, call: Call[T]) -> T:
         """Carry out a call. Raises MarketplaceError."""
@@ -212,6 +226,20 @@ class AsyncClient:
     candles = _awaited(calls.candles)
     preview = _awaited(calls.preview)
     events = _async_pages(calls.events)
+    allocate_ip = _awaited(address_calls.allocate_ip)
+    allocate_ips = _awaited(address_calls.allocate_ips)
+    release_ip = _awaited(address_calls.release_ip)
+    release_address = _awaited(address_calls.release_address)
+    release_ips = _awaited(address_calls.release_ips)
+    assigned_ip = _awaited(address_calls.assigned_ip)
+    assigned_ips = _async_pages(address_calls.assigned_ips)
+    ip_stats = _awaited(address_calls.ip_stats)
+    reconcile_ips = _awaited(address_calls.reconcile_ips)
+    networks = _async_pages(address_calls.networks)
+    network = _awaited(address_calls.network)
+    reserved_ranges = _awaited(address_calls.reserved_ranges)
+    create_network = _awaited(address_calls.create_network)
+    delete_network = _awaited(address_calls.delete_network)
 
     async def send(self, call: Call[T]) -> T:
         """Carry out a call. Raises MarketplaceError."""

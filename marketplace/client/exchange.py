@@ -5,11 +5,11 @@ transport's error back, and returns the answer or raises. The two clients differ
 
 Why every call may be tried again:
 - a GET changes nothing;
-- a POST carries an Idempotency-Key, the same at every try, so that the server carries it out once and replays its
-  answer to the later tries;
-- a DELETE or PATCH sets a state and adds nothing, so twice is as good as once. But after a lost answer the second try
-  may be refused because the first one took effect (409, the bid is cancelled already). Then, and only then, the state
-  is read: if it is the one asked for, the call has succeeded and that is its answer; else the 409 stands.
+- a POST, and a DELETE that releases an address or a network, carries an Idempotency-Key, the same at every try, so that
+  the server carries it out once and replays its answer to the later tries;
+- another DELETE or PATCH sets a state and adds nothing, so twice is as good as once. But after a lost answer the
+  second try may be refused because the first one took effect (409, the bid is cancelled already). Then, and only then,
+  the state is read: if it is the one asked for, the call has succeeded and that is its answer; else the 409 stands.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import httpx
 import msgspec
 
 from marketplace.client import errors
-from marketplace.client.calls import Call
+from marketplace.client.requests import Call
 
 T = TypeVar("T")
 
@@ -116,7 +116,7 @@ def _judge(outcome: httpx.Response | httpx.RequestError | None, call: Call[T]) -
 def _decode(outcome: httpx.Response | httpx.RequestError | None, call: Call[T]) -> T:
     assert isinstance(outcome, httpx.Response)
     try:
-        return msgspec.json.decode(outcome.content, type=call.answer)
+        return call.read(outcome)
     except msgspec.DecodeError as error:
         raise errors.from_body(outcome, error, key=call.key) from error
 

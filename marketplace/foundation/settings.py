@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from marketplace.foundation import networks
+
 PREFIX = "MARKETPLACE_"
 NOT_SETTINGS = (f"{PREFIX}CONFIG", f"{PREFIX}URL")
 """Variables of the command line: where the settings file is, and which server to talk to."""
@@ -47,6 +49,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tls_key: Path | None = None
     shutdown_seconds: Seconds = 10.0
 
+    network: str | None = None
+    """Network of the address pool that calls without one mean, added where there is none like it."""
+    gateway: str | None = None
+    """Gateway of `network`; left out, its first host."""
+    network_alarm_percent: Annotated[int, Meta(ge=1, le=100)] = 90
+    """Share of a network's usable addresses whose use sounds its alarm in the metrics."""
+
     max_batch: Count = 1000
     """Orders that may share one transaction; 1 means one transaction an order."""
     max_waiting_orders: Count = 20_000
@@ -72,6 +81,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 raise ValueError(f"the TLS file {file} does not exist")
         for origin in self.cors_origins:
             _check_origin(origin)
+        subnet = networks.parse_network(self.network or networks.DEFAULT_NETWORK)
+        if self.gateway is not None:
+            networks.parse_gateway(self.gateway, subnet)
         if not self.trusted_network and not is_loopback(self.host):
             raise ValueError(
                 f"without keys the server listens on loopback only, not on {self.host}: "

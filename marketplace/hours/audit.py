@@ -12,16 +12,14 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from marketplace.database import log
+from marketplace.database import proofs
+from marketplace.database.proofs import SHOWN, Unlawful, require
 from marketplace.foundation.clock import Instant
 from marketplace.hours import matching, model, service, sql
 from marketplace.hours.book import Side
 from marketplace.hours.lookups import ALLOCATION_COLUMNS
 from marketplace.hours.model import Allocation, Bid, Market, Supply
 from marketplace.hours.tables import LANE, allocated_totals, allocations, bids, markets, supplies
-
-PAGE = 5_000
-SHOWN = 5
 
 FROM_THE_START: Instant = 1_767_225_600_000_000
 """When the market `default` was made: by a migration, so before any entry of the log."""
@@ -31,7 +29,7 @@ _decode = msgspec.json.Decoder(model.Command).decode
 
 def audit(tx: sa.Connection) -> list[str]:
     """Return what is wrong with the books, a sentence each; nothing for books that balance."""
-    return [*_check_sums(tx), *_check_log(tx), *_check_replay(tx)]
+    return [*_check_sums(tx), *proofs.check_log(tx, LANE), *_check_replay(tx)]
 
 
 # ── sums ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -84,26 +82,7 @@ def _sum_by(*columns: sa.Column[Any]) -> sa.Subquery:
     return sa.select(*columns, sa.func.sum(allocations.c.volume).label("allocated")).group_by(*columns).subquery("sums")
 
 
-# ── the log ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _check_log(tx: sa.Connection) -> Iterator[str]:
-    events = log.events
-    count, first, last = tx.execute(
-        sa.select(sa.func.count(), sa.func.min(events.c.seq), sa.func.max(events.c.seq)).where(events.c.lane == LANE)
-    ).one()
-    if count and (first != 1 or last != count):
-        yield f"events: {count} entries from seq {first} to {last}; they should be 1 to {count}"
-    head = log.read_head(tx, LANE).last_seq
-    if head != (last or 0):
-        yield f"commits: the last one says seq {head}, the log ends at {last or 0}"
-
-
 # ── the replay ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Unlawful(Exception):
-    """An entry of the log that should have been refused."""
 
 
 class Replay:
@@ -134,11 +113,11 @@ class Replay:
                 return self._close_bid(command, "expired")
             case model.WithdrawSupply():
                 supply = self.supplies[command.market, command.supply_id]
-                _require(supply.state == "open", "the supply was closed already")
+                require(supply.state == "open", "the supply was closed already")
                 supply.state = "withdrawn"
                 return f"{supply.market}/{supply.supply_id}", supply.provider
             case model.CreateMarket():
-                _require((command.market,) not in self.markets, "the market was there already")
+                require((command.market,) not in self.markets, "the market was there already")
                 self.markets[command.market,] = Market(command.market, "open", at)
                 return command.market, None
             case model.ChangeMarket():
@@ -148,9 +127,9 @@ class Replay:
     def _place_bid(self, seq: int, command: model.PlaceBid) -> tuple[str, str | None]:
         self._require_open(command.market)
         bid = self.bids[command.market, seq] = service.new_bid(command, seq=seq, now=self.now)
-        _require(bid.is_live(self.now), "the bid had expired before it was placed")
+        require(bid.is_live(self.now), "the bid had expired before it was placed")
         self._serve(seq, bid)
-        _require(bid.time_in_force != "fok" or bid.state == "filled", "the bid was all or nothing and got a part")
+        require(bid.time_in_force != "fok" or bid.state == "filled", "the bid was all or nothing and got a part")
         return f"{bid.market}/{seq}", bid.username
 
     def _add_supply(self, seq: int, command: model.AddSupply) -> tuple[str, str | None]:
@@ -165,8 +144,8 @@ class Replay:
         self._require_open(command.market)
         volume = bid.volume if command.volume is None else command.volume
         price = bid.price if command.price is None else command.price
-        _require(bid.is_live(self.now), "the bid was closed or expired already")
-        _require(volume > bid.allocated, "the bid had as many hours already")
+        require(bid.is_live(self.now), "the bid was closed or expired already")
+        require(volume > bid.allocated, "the bid had as many hours already")
         keeps_place = matching.keeps_place(bid, volume=volume, price=price)
         bid.resize(volume)
         if not keeps_place:
@@ -176,12 +155,12 @@ class Replay:
 
     def _close_bid(self, command: model.CancelBid | model.ExpireBid, state: model.BidState) -> tuple[str, str | None]:
         bid = self.bids[command.market, command.bid_id]
-        _require(bid.state == "open", "the bid was closed already")
+        require(bid.state == "open", "the bid was closed already")
         bid.state = state
         return f"{bid.market}/{bid.bid_id}", bid.username
 
     def _require_open(self, market: str) -> None:
-        _require(self.markets[market,].state == "open", "the market was closed")
+        require(self.markets[market,].state == "open", "the market was closed")
 
     def _serve(self, seq: int, bid: Bid) -> None:
         self._note(seq, matching.serve_bid(bid, self._side(self._supply_sides, bid.market).in_order()))
@@ -199,14 +178,9 @@ class Replay:
         return sides.setdefault(market, Side(lambda: self.now))
 
 
-def _require(is_lawful: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as a sentence
-    if not is_lawful:
-        raise Unlawful(otherwise)
-
-
 def _check_replay(tx: sa.Connection) -> Iterator[str]:
     replay = Replay()
-    for row in _pages(tx, log.events, [log.events.c.seq], log.events.c.lane == LANE):
+    for row in proofs.read_log(tx, LANE):
         try:
             command = _decode(row.data)
             told = (service.TOPIC, service.kind(command), *replay.run(row.seq, row.at, command))
@@ -216,40 +190,23 @@ def _check_replay(tx: sa.Connection) -> Iterator[str]:
         if told != (row.topic, row.kind, row.subject, row.member):
             yield f"events: seq {row.seq} says {(row.topic, row.kind, row.subject, row.member)}, its data {told}"
             return
-    yield from _differences(
-        "markets", replay.markets, _pages(tx, markets, [markets.c.market]), sql.MARKET_COLUMNS, Market, 1
-    )
-    yield from _differences("bids", replay.bids, _pages(tx, bids, [bids.c.bid_id]), sql.BID_COLUMNS, Bid, 2)
-    yield from _differences(
-        "supplies", replay.supplies, _pages(tx, supplies, [supplies.c.supply_id]), sql.SUPPLY_COLUMNS, Supply, 2
-    )
     order = [allocations.c.seq, allocations.c.position]
-    rows = _pages(tx, allocations, order)
-    yield from _differences("allocations", replay.allocations, rows, ALLOCATION_COLUMNS, Allocation, 3)
+    yield from _compare(tx, markets, [markets.c.market], replay.markets, sql.MARKET_COLUMNS, Market, 1)
+    yield from _compare(tx, bids, [bids.c.bid_id], replay.bids, sql.BID_COLUMNS, Bid, 2)
+    yield from _compare(tx, supplies, [supplies.c.supply_id], replay.supplies, sql.SUPPLY_COLUMNS, Supply, 2)
+    yield from _compare(tx, allocations, order, replay.allocations, ALLOCATION_COLUMNS, Allocation, 3)
 
 
-def _pages(
-    tx: sa.Connection, table: sa.Table, order: list[sa.Column[Any]], where: sa.ColumnElement[bool] | None = None
-) -> Iterator[sa.Row[Any]]:
-    """Yield all rows of a table in an order that is unique, a page at a time."""
-    query = sa.select(table).order_by(*order).limit(PAGE)
-    query = query if where is None else query.where(where)
-    page = tx.execute(query).fetchall()
-    while page:
-        yield from page
-        last = [getattr(page[-1], column.name) for column in order]
-        page = tx.execute(query.where(sa.tuple_(*order) > sa.tuple_(*last))).fetchall() if len(page) == PAGE else []
-
-
-def _differences(
-    name: str, expected: dict[Any, Any], rows: Iterator[sa.Row[Any]], columns: list[Any], record: type, key_length: int
+def _compare(
+    tx: sa.Connection,
+    table: sa.Table,
+    order: list[sa.Column[Any]],
+    expected: dict[Any, Any],
+    columns: list[Any],
+    record: type,
+    key_length: int,
 ) -> Iterator[str]:
-    """Compare a table with what the replay ended with; at most a few sentences."""
-    shown = 0
-    for row in rows:
-        found = record(*(getattr(row, column.name) for column in columns))
-        key = tuple(getattr(row, column.name) for column in columns[:key_length])
-        if expected.pop(key, None) != found and (shown := shown + 1) <= SHOWN:
-            yield f"{name}: the row {found} is not what the log gives"
-    if expected:
-        yield f"{name}: {len(expected)} rows that the log gives are missing, {next(iter(expected))} for one"
+    """Hold the rows of a table against what the replay ended with."""
+    rows = ([getattr(row, column.name) for column in columns] for row in proofs.pages(tx, table, order))
+    found = ((tuple(row[:key_length]), record(*row)) for row in rows)
+    yield from proofs.differences(table.name, expected, found)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from marketplace.database import Database, Lane
-from marketplace.database.upkeep import Forget
 from marketplace.foundation import clock
 from marketplace.foundation.errors import Refusal
 from marketplace.foundation.jobs import Job
@@ -33,15 +32,4 @@ async def expire_bids(database: Database, lane: Lane) -> int:
     return count
 
 
-async def forget_old_answers(_database: Database, lane: Lane) -> int:
-    """Delete remembered answers past their 72 h and old commit rows, a chunk a transaction; return how many."""
-    count = 0
-    while gone := await lane.run(Forget()):
-        count += gone
-    return count
-
-
-JOBS = (
-    Job("hours.expire_bids", every_seconds=1, run=expire_bids),
-    Job("hours.forget_old_answers", every_seconds=600, run=forget_old_answers),
-)
+JOBS = (Job("hours.expire_bids", every_seconds=1, run=expire_bids),)

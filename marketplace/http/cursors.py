@@ -14,6 +14,7 @@ Item = TypeVar("Item")
 ID_PATTERN = r"^[0-7][0-9a-f]{15}$"
 PLACE_PATTERN = r"^[0-7][0-9a-f]{15}[0-7][0-9a-f]{7}$"
 NAME_PATTERN = r"^(2d|2e|5f|3[0-9]|6[1-9a-f]|7[0-9a])+$"
+OFFSET_PATTERN = r"^[0-9a-f]{32}$"
 
 Place = tuple[int, int]
 """A seq, and a position in what its command brought about."""
@@ -34,6 +35,11 @@ def of_name(name: str) -> str:
     return name.encode("ascii").hex()
 
 
+def of_offset(offset: int) -> str:
+    """Write an offset, 0 to 2**128 - 1."""
+    return f"{offset:032x}"
+
+
 def to_id(cursor: str | None) -> int | None:
     return None if cursor is None else int(cursor, 16)
 
@@ -44,6 +50,10 @@ def to_place(cursor: str | None) -> Place | None:
 
 def to_name(cursor: str | None) -> str | None:
     return None if cursor is None else bytes.fromhex(cursor).decode("ascii")
+
+
+def to_offset(cursor: str | None) -> int | None:
+    return to_id(cursor)
 
 
 def next_after(items: Sequence[Item], limit: int, cursor: Callable[[Item], str]) -> str | None:

@@ -21,7 +21,7 @@ from marketplace.wire.problems import MEDIA_TYPE
 
 MAX_BODY = 1024 * 1024
 MAX_BATCH_BODY = 16 * 1024 * 1024
-BATCH_SUFFIX = "/orders:batch"
+BATCH_SUFFIXES = (":batch", "/ip/reconcile")
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 NOBODYS_NAMES = ("0.0.0.0", "::")  # noqa: S104 - to refuse them
@@ -123,7 +123,7 @@ class Gate:
             assert origin is not None
             extra += [
                 (b"access-control-allow-origin", origin),
-                (b"access-control-expose-headers", b"Idempotent-Replayed, Retry-After, X-Request-Id, Allow"),
+                (b"access-control-expose-headers", b"Idempotent-Replayed, Retry-After, X-Request-Id, Allow, Link"),
             ]
 
         async def send_with_cors(message: Message) -> None:
@@ -177,7 +177,7 @@ def _check_given_once(raw: Iterable[tuple[bytes, bytes]]) -> None:
 
 
 def _limit(path: str) -> int:
-    return MAX_BATCH_BODY if path.endswith(BATCH_SUFFIX) else MAX_BODY
+    return MAX_BATCH_BODY if path.endswith(BATCH_SUFFIXES) else MAX_BODY
 
 
 def _too_large(path: str) -> problems.BodyTooLarge:

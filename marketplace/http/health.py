@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+from collections.abc import Awaitable, Callable, Iterable
 from functools import cache
 
 import msgspec
 from litestar import Request, Response, get
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Metric, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from marketplace.database import schema
 from marketplace.foundation import errors
@@ -18,6 +21,10 @@ from marketplace.http.resources import Resources, resources
 
 READ_SECONDS = 1.0
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+METERS = "meters"
+"""Where the application's state has functions that read further metrics from the database when they are asked for."""
+
+ReadMeters = Callable[[Resources], Awaitable[Iterable[Metric]]]
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -41,11 +48,34 @@ async def readyz(request: Request) -> Health:  # type: ignore[type-arg]
 
 
 @get("/metrics", media_type="text/plain", tags=["operation"])
-async def metrics() -> Response[bytes]:
-    """Answer Prometheus, for all worker processes together."""
+async def metrics(request: Request) -> Response[bytes]:  # type: ignore[type-arg]
+    """Answer Prometheus, for all worker processes together.
+
+    What is read from the database is left out while it does not answer.
+    """
     is_one_of_many = MULTIPROCESS in os.environ
     text = await asyncio.to_thread(_of_all_processes) if is_one_of_many else generate_latest(REGISTRY)
+    for read in request.app.state.get(METERS, ()):
+        text += generate_latest(await _of_the_database(read, resources(request)))
     return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
+
+
+async def _of_the_database(read: ReadMeters, service: Resources) -> CollectorRegistry:
+    found = CollectorRegistry()
+    with contextlib.suppress(TimeoutError, errors.Refusal):
+        async with asyncio.timeout(READ_SECONDS):
+            found.register(_Read(await read(service)))
+    return found
+
+
+class _Read(Collector):
+    """Metrics that are read already."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
 
 
 def _of_all_processes() -> bytes:

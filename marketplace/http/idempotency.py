@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 from litestar import Request, Response
 
-from marketplace.database import Key, Lane
+from marketplace.database import Answer, Key, Lane
 from marketplace.foundation import errors
 from marketplace.http import problems
 from marketplace.wire.problems import MEDIA_TYPE
@@ -35,31 +35,32 @@ async def run(
     request: Request[Any, Any, Any],
     shape: Callable[[Any], Shape],
     status: int = 200,
+    is_repeated: Callable[[Any], bool] = lambda _outcome: False,
 ) -> Shape:
     """Run a command and shape its outcome for the wire. Raises the lane's refusals.
 
-    Under a key the answer is a ready response (Litestar sends it as it is), which the type does not say: the handlers'
-    return annotations describe the body.
+    Under a key, or where `is_repeated` says that the outcome is what an earlier request was told, the answer is a ready
+    response (Litestar sends it as it is), which the type does not say: the handlers' annotations describe the body.
     """
     key = key_of(request)
     if key is None:
-        return shape(await lane.run(command))
+        outcome = await lane.run(command)
+        if is_repeated(outcome):
+            return cast(Shape, _respond(Answer(status, _encode(shape(outcome)), replayed=True)))
+        return shape(outcome)
+    repeated = False
 
     def encode(outcome: object) -> tuple[int, bytes]:
         if isinstance(outcome, errors.Refusal):
             rendered = problems.render(outcome)
             return rendered.status, rendered.body
+        nonlocal repeated
+        repeated = is_repeated(outcome)
         return status, _encode(shape(outcome))
 
     fingerprint = await _fingerprint(request)
     answer = await lane.answer(command, key=Key(caller=OPEN_CALLER, key=key, fingerprint=fingerprint), encode=encode)
-    response = Response(
-        answer.body,
-        status_code=answer.status,
-        media_type=MEDIA_TYPE if answer.status >= 400 else "application/json",
-        headers={"idempotent-replayed": "true"} if answer.replayed else None,
-    )
-    return cast(Shape, response)
+    return cast(Shape, _respond(answer._replace(replayed=answer.replayed or repeated)))
 
 
 def key_of(request: Request[Any, Any, Any]) -> str | None:
@@ -74,7 +75,18 @@ def key_of(request: Request[Any, Any, Any]) -> str | None:
     return values[0].decode("ascii")
 
 
+def _respond(answer: Answer) -> Response[bytes]:
+    return Response(
+        answer.body,
+        status_code=answer.status,
+        media_type=MEDIA_TYPE if answer.status >= 400 else "application/json",
+        headers={"idempotent-replayed": "true"} if answer.replayed else None,
+    )
+
+
 async def _fingerprint(request: Request[Any, Any, Any]) -> str:
-    digest = hashlib.sha256(f"{request.scope['method']}\n{request.scope['path']}\n".encode())
+    query = request.scope["query_string"]
+    path = request.scope["path"].encode() + (b"?" + query if query else b"")
+    digest = hashlib.sha256(request.scope["method"].encode() + b"\n" + path + b"\n")
     digest.update(await request.body())
     return digest.hexdigest()

@@ -5,6 +5,7 @@ msgspec that decides what is accepted. What a handler may be refused with is in 
 
     refuses      classes of refusals, besides those that follow from what the handler is
     idempotent   it takes an Idempotency-Key
+    linked       its answer has the next page in a Link header
     reads        False where it never asks the database
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 import msgspec
 from litestar import Litestar
@@ -72,7 +73,7 @@ def _struct_types(handler: HTTPRouteHandler) -> Iterator[Any]:
     if handler.parsed_data_field is not None:
         yield handler.parsed_data_field.annotation
     answer = _answer_type(handler)
-    if isinstance(answer, type) and issubclass(answer, msgspec.Struct):
+    if get_origin(answer) is list or (isinstance(answer, type) and issubclass(answer, msgspec.Struct)):
         yield answer
 
 
@@ -148,6 +149,9 @@ def _success(handler: HTTPRouteHandler, schemas: dict[Any, Schema]) -> Schema:
     if handler.opt.get("idempotent"):
         text = "`true` where this is the answer to an earlier copy of the request"
         answer["headers"] = {"Idempotent-Replayed": {"description": text, "schema": {"type": "string"}}}
+    if handler.opt.get("linked"):
+        text = 'the next page as `<URL>; rel="next"`; not there on the last one'
+        answer["headers"] = {"Link": {"description": text, "schema": {"type": "string"}}}
     return answer
 
 

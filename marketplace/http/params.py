@@ -26,6 +26,7 @@ def _meta(annotated: Any) -> msgspec.Meta:
 
 _username = _meta(limits.Username)
 _market = _meta(limits.MarketName)
+_vm_id = _meta(limits.VmId)
 _page = _meta(limits.PageSize)
 _cursor = _meta(limits.Cursor)
 
@@ -42,12 +43,16 @@ def _text(meta: msgspec.Meta) -> dict[str, Any]:
 MAX_NAME = 64
 
 Market = Annotated[str, PathParameter(**_text(_market))]
+Network = Market
+OptionalNetwork = Annotated[str | None, QueryParameter(**_text(_market))]
+VmId = Annotated[str, PathParameter(**_text(_vm_id))]
 Id = Annotated[int, PathParameter(ge=1, le=limits.MAX_SEQ)]
 Username = Annotated[str, QueryParameter(**_text(_username))]
 OptionalUsername = Annotated[str | None, QueryParameter(**_text(_username))]
 PageSize = Annotated[int, QueryParameter(ge=1, le=_page.le, description=_page.description)]
 AfterId = Annotated[str | None, QueryParameter(pattern=cursors.ID_PATTERN, description=_cursor.description)]
 AfterPlace = Annotated[str | None, QueryParameter(pattern=cursors.PLACE_PATTERN, description=_cursor.description)]
+AfterOffset = Annotated[str | None, QueryParameter(pattern=cursors.OFFSET_PATTERN, description=_cursor.description)]
 AfterName = Annotated[
     str | None,
     QueryParameter(

@@ -35,6 +35,33 @@ MarketName = Annotated[
     ),
 ]
 
+NetworkName = MarketName
+
+# "." and ".." would not survive in a path; the words are what the paths under /api/v1/ip use themselves.
+_NO_VM_ID = r"\.|\.\.|stats|allocations|allocate|release|release-by-ip|reconcile|allocate:batch|release:batch"
+
+VmId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern=rf"^(?!(?:{_NO_VM_ID})$)[A-Za-z0-9._:@-]+$(?!\n)",
+        description="1 to 128 letters, digits and . _ : @ -, and none of the words that the paths use",
+    ),
+]
+
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+
+Hostname = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=253,
+        pattern=rf"^{_LABEL}(?:\.{_LABEL})*$(?!\n)",
+        description="a DNS name: labels of 1 to 63 letters, digits and inner dashes, joined by dots",
+    ),
+]
+
 Volume = Annotated[int, Meta(ge=0, le=MAX_QUANTITY, description="VM-hours")]
 PositiveVolume = Annotated[int, Meta(ge=1, le=MAX_QUANTITY, description="VM-hours")]
 Price = Annotated[int, Meta(ge=0, le=MAX_QUANTITY, description="credits per VM-hour")]

@@ -18,7 +18,8 @@ NOBODY = "http://127.0.0.1:1"
 
 COMMANDS = [
     "", "serve", "work", "db", "db upgrade", "db check", "db audit", "buy", "sell", "allocation", "book", "bids", "log",
-    "report", "demo", "simulate",
+    "report", "demo", "simulate", "ip", "ip allocate", "ip release", "ip show", "ip list", "ip stats", "ip networks",
+    "ip reconcile",
 ]  # fmt: skip
 
 WRONG = [
@@ -28,15 +29,29 @@ WRONG = [
     ("serve --cors-origins example.org", "cors_origins takes origins such as https://example.org"),
     ("serve --tls-cert cert.pem", "tls_cert and tls_key go together"),
     ("serve --config no-such-file.toml", "no-such-file.toml cannot be read"),
+    ("serve --network 10.0.0.1/24", "the network 10.0.0.1/24 has host bits set: write 10.0.0.0/24"),
+    ("serve -n 10.0.0.0/33", "'10.0.0.0/33' is no network: write it as 10.0.0.0/16, fd00::/64 or 172.16.0"),
+    ("serve -n 192.168.1 -g 192.168.2.1", "the gateway 192.168.2.1 is outside the network 192.168.1.0/24"),
+    ("serve -g 10.0.0.1", "the gateway 10.0.0.1 is outside the network 172.16.0.0/24"),
+    ("serve -n 192.168.1 -g router", "'router' is no IP address"),
+    ("serve --network-alarm-percent 0", "The setting network_alarm_percent is wrong"),
     ("work --database-url mysql://here", "database_url must begin with sqlite:/// or postgresql://"),
     ("report no_such_report", "There is no report 'no_such_report'; there are"),
     ("simulate --sells 0.7 --cancels 0.7", "add up to 1 at most"),
+    ("ip release", "Name either a VM or, with --ip, an address."),
+    ("ip release vm-1 --ip 10.0.0.1", "Name either a VM or, with --ip, an address."),
+    ("ip reconcile no-such-file.txt", "The file no-such-file.txt cannot be read"),
+    ("ip allocate", "requires an argument"),
     ("no-such-command", "Unknown command"),
     ("buy u1 many 3", 'unable to convert "many" into int'),
     ("buy u1", "requires an argument"),
 ]
 
-CLIENT_COMMANDS = ["buy u1 1 1", "sell 1", "allocation u1", "book", "bids", "log", "log --follow", "simulate -n 1"]
+CLIENT_COMMANDS = [
+    "buy u1 1 1", "sell 1", "allocation u1", "book", "bids", "log", "log --follow", "simulate -n 1",
+    "ip allocate vm-1", "ip release vm-1", "ip release --ip 10.0.0.1", "ip show vm-1", "ip list", "ip stats",
+    "ip networks",
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +70,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 
 def test_the_list_of_commands_here_is_whole() -> None:
     app = root.make_app()
-    listed = {*app, *(f"db {name}" for name in app["db"])}
+    listed = {*app, *(f"{group} {name}" for group in ("db", "ip") for name in app[group])}
     names = {name for name in listed if not name.rpartition(" ")[2].startswith("-")}
     assert names == set(COMMANDS) - {""}
 

@@ -40,11 +40,14 @@ def test_the_examples_of_the_sdk_run(
 def test_the_examples_of_the_command_line_run(
     start_server: StartServer,
     sqlite_url: str,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("MARKETPLACE_URL", start_server(sqlite_url).url)
     monkeypatch.setenv("MARKETPLACE_DATABASE_URL", sqlite_url)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "live.txt").write_text("vm-3\n", encoding="utf-8")
     lines = [line for block in examples("cli.md", "sh") for line in block.splitlines()]
     ran = 0
     for line in lines:
@@ -61,5 +64,7 @@ def test_the_examples_of_the_command_line_run(
 def test_the_guide_names_every_command() -> None:
     text = (GUIDES / "cli.md").read_text(encoding="utf-8")
     app = root.make_app()
-    for name in [name for name in app if not name.startswith("-") and name != "db"]:
+    for name in [name for name in app if not name.startswith("-") and name not in ("db", "ip")] + [
+        f"ip {name}" for name in app["ip"] if not name.startswith("-")
+    ]:
         assert f"`{name}`" in text

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from marketplace.client import AsyncClient, Client, Unintelligible
-from marketplace.wire import events, hours
+from marketplace.wire import addresses, events, hours
 from tests.client.callers import Caller, answers
 
 Callers = Callable[..., Caller]
@@ -23,6 +23,9 @@ SUPPLY = hours.Supply(8, "gpu", "p1", 50, 0, 50, 1, "exhausted", NOON)
 MARKET = hours.Market("gpu", "open", NOON)
 ALLOCATION = hours.Allocation("9-0", "gpu", "u1", 7, 8, 50, 3, NOON)
 EVENT = events.Event("hours", 3, NOON, "default", "bid_placed", "7", "u1", {"volume": 1})
+
+ASSIGNMENT = addresses.Assignment("10.0.0.2", "vm1", "10.0.0.1", "10.0.0.0/24", "web")
+NETWORK = addresses.Network("lan", "10.0.0.0/24", None, "random", 60, NOON)
 
 GPU = "/api/v1/hours/markets/gpu"
 ORDERS = [hours.BuyOrder("u1", 5, 3), hours.SellOrder(9, min_price=2)]
@@ -60,6 +63,33 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], str, str, Any, Any]] = [
      hours.Candles("gpu", "5m", [hours.Candle(NOON, 1, 2, 1, 2, 9)])),
     ("preview", (), {"market": "gpu", "volume": 5, "price": 3}, "GET", f"{GPU}/preview?volume=5&price=3", None,
      hours.Preview("gpu", 9, 5, 0, 1, 0)),
+    ("allocate_ip", ("vm1",), {}, "POST", "/api/v1/ip/allocate", {"vm_id": "vm1"}, ASSIGNMENT),
+    ("allocate_ip", ("vm1",), {"hostname": "web", "network": "lan", "ip": "10.0.0.2", "owner": "u1"}, "POST",
+     "/api/v1/ip/allocate",
+     {"vm_id": "vm1", "hostname": "web", "network": "lan", "ip": "10.0.0.2", "owner": "u1"}, ASSIGNMENT),
+    ("allocate_ips", ([addresses.AllocateEach("vm1"), addresses.AllocateEach("vm2", "web")],), {}, "POST",
+     "/api/v1/ip/allocate:batch", {"requests": [{"vm_id": "vm1"}, {"vm_id": "vm2", "hostname": "web"}]},
+     addresses.Allocated([ASSIGNMENT])),
+    ("release_ip", ("a/b",), {"network": "lan"}, "DELETE", "/api/v1/ip/release/a%2Fb?network=lan", None, ASSIGNMENT),
+    ("release_address", ("fd00::2",), {}, "DELETE", "/api/v1/ip/release-by-ip/fd00%3A%3A2", None, ASSIGNMENT),
+    ("release_ips", (["vm1", "vm2"],), {"network": "lan"}, "POST", "/api/v1/ip/release:batch",
+     {"vm_ids": ["vm1", "vm2"], "network": "lan"}, addresses.Released([ASSIGNMENT])),
+    ("assigned_ip", ("vm1",), {"network": "lan"}, "GET", "/api/v1/ip/vm1?network=lan", None, ASSIGNMENT),
+    ("ip_stats", (), {}, "GET", "/api/v1/ip/stats", None,
+     addresses.Stats("fd00::/64", "fd00::1", 2**64 - 1, 1, 1, 0, 2**64 - 3)),
+    ("reconcile_ips", ({"vm1"},), {"grace_seconds": 60, "apply": True, "network": "lan"}, "POST",
+     "/api/v1/ip/reconcile", {"vm_ids": ["vm1"], "grace_seconds": 60, "apply": True, "network": "lan"},
+     addresses.Reconciled([ASSIGNMENT], applied=True, more=False)),
+    ("network", ("lan",), {}, "GET", "/api/v1/networks/lan", None, NETWORK),
+    ("reserved_ranges", ("lan",), {}, "GET", "/api/v1/networks/lan/reserved", None,
+     addresses.ReservedRanges([addresses.ReservedRange("10.0.0.5", "10.0.0.9")])),
+    ("create_network", ("lan", "10.0.0"), {}, "POST", "/api/v1/networks", {"network": "lan", "cidr": "10.0.0"},
+     NETWORK),
+    ("create_network", ("lan", "10.0.0"),
+     {"gateway": None, "reserved": ("10.0.0.5",), "allocation": "random", "reuse_delay_seconds": 60}, "POST",
+     "/api/v1/networks", {"network": "lan", "cidr": "10.0.0", "gateway": None, "reserved": ["10.0.0.5"],
+                          "allocation": "random", "reuse_delay_seconds": 60}, NETWORK),
+    ("delete_network", ("lan",), {}, "DELETE", "/api/v1/networks/lan", None, NETWORK),
 ]  # fmt: skip
 
 LISTINGS: list[tuple[str, dict[str, Any], str, Any, Any]] = [
@@ -70,6 +100,7 @@ LISTINGS: list[tuple[str, dict[str, Any], str, Any, Any]] = [
     ("fills", {"market": "gpu", "page_size": 2}, f"{GPU}/fills?limit=2", hours.Fill("9-0", 3, 50, NOON), hours.Fills),
     ("allocations", {"market": "gpu", "username": "u1"}, f"{GPU}/allocations?username=u1&limit=500", ALLOCATION,
      hours.Allocations),
+    ("networks", {"page_size": 2}, "/api/v1/networks?limit=2", NETWORK, addresses.Networks),
 ]  # fmt: skip
 
 
@@ -86,7 +117,8 @@ def test_a_method_sends_its_request_and_returns_the_struct(
     (request,) = call.requests
     assert (request.method, request.url.raw_path.decode()) == (verb, target)
     assert (msgspec.json.decode(request.content) if request.content else None) == body
-    assert ("Idempotency-Key" in request.headers) == (verb == "POST")
+    has_key = verb == "POST" or (verb == "DELETE" and not target.startswith(GPU))
+    assert ("Idempotency-Key" in request.headers) == has_key
     assert request.headers.get("Content-Type") == ("application/json" if body is not None else None)
 
 
@@ -109,6 +141,23 @@ def test_events_are_followed_by_seq_until_a_page_is_empty(caller: Callers) -> No
     assert {request.url.params["lane"] for request in call.requests} == {"hours"}
 
 
+def test_a_plain_array_is_followed_by_its_link(caller: Callers) -> None:
+    body = msgspec.json.encode([ASSIGNMENT, ASSIGNMENT])
+    link = {"Link": '</api/v1/ip/allocations?limit=2&after=00ff>; rel="next"'}
+    call = caller(answers(httpx.Response(200, content=body, headers=link), httpx.Response(200, content=body)))
+    assert call("assigned_ips", network="lan", page_size=2) == [ASSIGNMENT] * 4
+    targets = [request.url.raw_path.decode() for request in call.requests]
+    first = "/api/v1/ip/allocations?network=lan&limit=2"
+    assert targets == [first, f"{first}&after=00ff"]
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[1]", b"<html>"])
+def test_an_array_of_something_else_is_unintelligible(caller: Callers, content: bytes) -> None:
+    call = caller(answers(httpx.Response(200, content=content)))
+    with pytest.raises(Unintelligible):
+        call("assigned_ips")
+
+
 def test_a_market_name_cannot_leave_its_place_in_the_path(caller: Callers) -> None:
     call = caller(answers(httpx.Response(200, content=msgspec.json.encode(BID))))
     call("bid", 7, market="../x?y")
@@ -129,4 +178,7 @@ def test_the_two_clients_have_the_same_methods_with_the_same_parameters() -> Non
         return {name: list(inspect.signature(value).parameters.values()) for name, value in public.items()}
 
     assert methods(Client) == methods(AsyncClient)
-    assert set(methods(Client)) >= {name for name, *_ in CALLS} | {name for name, *_ in LISTINGS} | {"events"}
+    assert set(methods(Client)) >= {name for name, *_ in CALLS} | {name for name, *_ in LISTINGS} | {
+        "events",
+        "assigned_ips",
+    }

@@ -12,7 +12,7 @@ import pytest
 
 from marketplace import client
 from marketplace.client import NEVER_AGAIN, MarketplaceError, Retry
-from marketplace.wire import hours
+from marketplace.wire import addresses, hours
 from tests.client.callers import Caller, answers, problem
 
 Callers = Callable[..., Caller]
@@ -162,6 +162,23 @@ def test_a_cancel_whose_answer_was_lost_conflicts_when_the_bid_was_filled(caller
     with pytest.raises(client.Conflict) as caught:
         call("cancel_bid", 7)
     assert caught.value.outcome_known
+
+
+@pytest.mark.parametrize(("method", "named"), [("release_ip", "vm1"), ("release_address", "10.0.0.2")])
+def test_a_release_whose_answer_was_lost_is_sent_again_as_the_same_one(
+    caller: Callers, method: str, named: str
+) -> None:
+    released = addresses.Assignment("10.0.0.2", "vm1", "10.0.0.1", "10.0.0.0/24", None)
+    call = caller(answers(httpx.ReadError("reset"), success(released)))
+    assert call(method, named) == released
+    assert len({request.headers["Idempotency-Key"] for request in call.requests}) == 1
+
+
+def test_a_network_that_is_exhausted_is_not_asked_again(caller: Callers) -> None:
+    call = caller(answers(problem(503, "addresses.network_exhausted")))
+    with pytest.raises(client.Unavailable) as caught:
+        call("allocate_ip", "vm1")
+    assert not caught.value.may_be_tried_again
 
 
 def test_a_cancel_that_is_refused_at_once_is_not_looked_into(caller: Callers) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-
 import pytest
 
+from marketplace.database import proofs
 from marketplace.hours import ChangeMarket, CreateMarket
 from tests.hours.desk import Desk
 from tests.hours.orders import amend, buy, cancel, sell, withdraw
@@ -183,8 +182,7 @@ async def test_an_entry_that_should_have_been_refused_is_found(busy: Desk, state
 
 
 async def test_books_of_more_rows_than_a_page_are_read_to_the_end(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The front door has a function of the same name.
-    monkeypatch.setattr(importlib.import_module("marketplace.hours.audit"), "PAGE", 3)
+    monkeypatch.setattr(proofs, "PAGE", 3)
     await desk.together(*(buy(f"u{n}", volume=1, price=n) for n in range(9)))
     await desk.supply(sell(7))
     assert await desk.audit() == []

@@ -37,3 +37,10 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 def serve(tmp_path: Path) -> Serve:
     """Start an application with settings, or handlers, of the test's own: `with serve(cors_origins=(…,)) as client`."""
     return lambda **options: serving(tmp_path / "own.db", **options)
+
+
+@pytest.fixture
+def pool(serve: Serve) -> Iterator[Client]:
+    """An application of the test's own, whose addresses nobody else asks for."""
+    with serve() as client:
+        yield client

@@ -11,10 +11,18 @@ from litestar.routes import HTTPRoute
 
 from marketplace.app import create_app
 from marketplace.foundation.settings import Settings
-from marketplace.http.gate import MAX_BATCH_BODY, MAX_BODY, Gate
+from marketplace.http.gate import BATCH_SUFFIXES, MAX_BATCH_BODY, MAX_BODY, Gate
 from tests.http.conftest import ORIGIN, Client, Serve
 
-VALUES = {"market": "default", "bid_id": "1", "supply_id": "1", "name": "docs.js"}
+VALUES = {
+    "market": "default",
+    "bid_id": "1",
+    "supply_id": "1",
+    "vm_id": "vm1",
+    "ip": "172.16.0.2",
+    "network": "default",
+    "name": "docs.js",
+}
 
 
 def routes() -> list[tuple[str, str]]:
@@ -240,7 +248,7 @@ def test_json_is_application_json_in_utf8(client: Client, media_type: str, is_js
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_a_body_that_is_too_large_reaches_no_route(client: Client, method: str, path: str) -> None:
-    limit = MAX_BATCH_BODY if path.endswith("orders:batch") else MAX_BODY
+    limit = MAX_BATCH_BODY if path.endswith(BATCH_SUFFIXES) else MAX_BODY
     headers = {"Content-Type": "application/json", "Content-Length": str(limit + 1)}
     problem = assert_problem(client.request(method, path, content=b"{}", headers=headers), 413, "body_too_large")
     assert f"{limit // 1024 // 1024} MiB" in problem["detail"]

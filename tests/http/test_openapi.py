@@ -61,11 +61,21 @@ def test_what_changes_state_says_how_it_is_guarded(document: dict[str, Any]) -> 
             assert "400" in operation["responses"]
 
 
-def test_every_post_takes_an_idempotency_key(document: dict[str, Any]) -> None:
+def test_every_post_and_every_release_takes_an_idempotency_key(document: dict[str, Any]) -> None:
     for path, method, operation in operations(document):
         headers = [one["name"] for one in operation.get("parameters", ()) if one["in"] == "header"]
-        assert headers == (["Idempotency-Key"] if method == "post" else []), path
-        assert ("422" in operation["responses"]) is (method == "post")
+        is_release = method == "delete" and "/hours/" not in path
+        assert headers == (["Idempotency-Key"] if method == "post" or is_release else []), path
+        assert ("422" in operation["responses"]) is bool(headers)
+
+
+def test_a_list_that_is_an_array_says_where_its_next_page_is(document: dict[str, Any]) -> None:
+    answer = document["paths"]["/api/v1/ip/allocations"]["get"]["responses"]["200"]
+    assert answer["content"]["application/json"]["schema"] == {
+        "type": "array",
+        "items": {"$ref": "#/components/schemas/Assignment"},
+    }
+    assert list(answer["headers"]) == ["Link"]
 
 
 def test_bounds_are_described_as_they_are_checked(document: dict[str, Any]) -> None:

@@ -154,4 +154,6 @@ def test_a_service_on_another_schema_is_not_ready(serve: Serve, monkeypatch: pyt
 def test_a_service_whose_lane_is_behind_is_not_ready(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve() as client:
         monkeypatch.setattr("marketplace.database.Lane.oldest_waiting_seconds", lambda _lane: 2.5)
-        assert client.get("/readyz").json()["reasons"] == ["requests wait for the lane hours for more than 2 s"]
+        assert client.get("/readyz").json()["reasons"] == [
+            f"requests wait for the lane {lane} for more than 2 s" for lane in ("hours", "addresses")
+        ]

@@ -9,13 +9,14 @@ import asyncpg
 import pytest
 import sqlalchemy as sa
 
-from marketplace import hours
+from marketplace import addresses, hours
 from marketplace.database import Database, Lane
-from tests.reports import documents, trading
+from tests.reports import documents, renting, trading
 from tests.services import postgres
 from tests.services.clock import SettableClock
 
 NAME = "docs/reporting.md"
+REPORTS = (*hours.REPORTS, *addresses.REPORTS)
 TYPES = (
     "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = '{}' ORDER BY ordinal_position"
 )
@@ -27,19 +28,20 @@ def documented(report: str) -> list[list[str]]:
 
 def test_every_report_is_documented_and_no_other() -> None:
     listed = re.findall(r"^### report_(\w+)$", documents.text(NAME), re.MULTILINE)
-    assert listed == list(hours.REPORTS)
+    assert listed == list(REPORTS)
 
 
-@pytest.mark.parametrize("report", hours.REPORTS)
+@pytest.mark.parametrize("report", REPORTS)
 def test_the_columns_on_postgres_are_the_documented_ones(report: str, postgres_url: str) -> None:
     found = [tuple(row) for row in postgres.execute(postgres_url, TYPES.format(f"report_{report}"))]
     assert found == [(column, type_) for column, type_, *_ in documented(report)]
 
 
-@pytest.mark.parametrize("report", hours.REPORTS)
+@pytest.mark.parametrize("report", REPORTS)
 async def test_the_columns_of_both_engines_are_the_documented_ones(
-    report: str, database: Database, hours_lane: Lane, clock: SettableClock
+    report: str, database: Database, hours_lane: Lane, addresses_lane: Lane, clock: SettableClock
 ) -> None:
+    await renting.rent_for_some_hours(addresses_lane, clock)
     await trading.trade_for_some_days(hours_lane, clock)
     columns, rows = await database.report(hours.read_report, report, limit=1000)
     assert columns == [column for column, *_ in documented(report)]
@@ -50,7 +52,10 @@ async def test_the_columns_of_both_engines_are_the_documented_ones(
             assert kinds - {"NoneType"} == {{"text": "str", "integer": "int", "real": "float"}[on_sqlite]}, column
 
 
-async def test_every_example_runs(database: Database, hours_lane: Lane, clock: SettableClock) -> None:
+async def test_every_example_runs(
+    database: Database, hours_lane: Lane, addresses_lane: Lane, clock: SettableClock
+) -> None:
+    await renting.rent_for_some_hours(addresses_lane, clock)
     await trading.trade_for_some_days(hours_lane, clock)
     examples = documents.blocks(NAME, "sql")
     if database.is_postgres:
@@ -60,7 +65,7 @@ async def test_every_example_runs(database: Database, hours_lane: Lane, clock: S
         return [len(tx.execute(sa.text(example)).fetchall()) for example in examples]
 
     counts = await database.report(run)
-    assert len(counts) >= 2 * len(hours.REPORTS)
+    assert len(counts) >= 2 * len(REPORTS)
     assert counts.count(0) <= 1, "the data should show what the examples ask for"
 
 
@@ -71,7 +76,7 @@ async def test_the_documented_role_reads_the_reports_and_nothing_else(postgres_u
     try:
         await admin.execute(script.replace("analyst", role))
         await admin.execute(f"SET ROLE {role}")
-        for report in hours.REPORTS:
+        for report in REPORTS:
             assert await admin.fetch(f"SELECT * FROM report_{report}") == []
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await admin.fetch("SELECT * FROM bids")
