@@ -34,7 +34,7 @@ bench: $(VENV)/.development ## Run the benchmarks and print their table
 	$(PY) -m benchmarks $(ARGS)
 
 soak: $(VENV)/.development ## The long forms of the tests, which take many minutes
-	$(PYTEST) --soak $(ARGS)
+	$(PYTEST) --soak -o faulthandler_timeout=0 $(ARGS)
 
 coverage: $(VENV)/.development ## Every test with coverage, server processes included
 	rm -f .coverage .coverage.*
