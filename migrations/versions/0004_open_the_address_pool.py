@@ -113,7 +113,6 @@ def create_addresses() -> None:
             nullable=True,
             comment="null: somebody has it, or it can be given out at once",
         ),
-        sa.UniqueConstraint("network", "vm_id", name=op.f("addresses_network_vm_id_key")),
         *has_digits("addresses", "ip_offset"),
         sa.CheckConstraint("length(vm_id) BETWEEN 1 AND 128", name=op.f("addresses_vm_id_length")),
         sa.CheckConstraint("(vm_id IS NULL) = (seq IS NULL)", name=op.f("addresses_assigned_by_a_command")),
@@ -125,6 +124,15 @@ def create_addresses() -> None:
         sa.ForeignKeyConstraint(["network"], ["networks.network"], name=op.f("addresses_network_fkey")),
         sa.PrimaryKeyConstraint("network", "ip_offset", name=op.f("addresses_pkey")),
         comment="every address that was ever given out, once: assigned, free or resting",
+    )
+    is_assigned = sa.text("vm_id IS NOT NULL")
+    op.create_index(
+        "addresses_by_vm",
+        "addresses",
+        ["network", "vm_id"],
+        unique=True,
+        postgresql_where=is_assigned,
+        sqlite_where=is_assigned,
     )
     is_free, is_resting = sa.text("vm_id IS NULL AND resting_until IS NULL"), sa.text("resting_until IS NOT NULL")
     op.create_index(

@@ -1,14 +1,6 @@
-"""The hot statements walk their index, in its order, on a book of 100 000 open bids: no sort, no scan of a table.
-
-Each is caught as it is sent, with its parameters, and explained: on Postgres with default planner settings, planned for
-its values and as the generic plan that a prepared statement ends with.
-"""
+"""The hot statements walk their index, in its order, on a book of 100 000 open bids: no sort, no scan of a table."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
 
 import pytest
 import sqlalchemy as sa
@@ -18,7 +10,9 @@ from marketplace.database import Database
 from marketplace.foundation.clock import SECOND
 from marketplace.hours import lookups, sql
 from tests.hours.orders import MARKET
+from tests.services import plans
 from tests.services.clock import NEW_YEAR
+from tests.services.plans import Hot
 
 pytestmark = pytest.mark.slow
 
@@ -45,13 +39,6 @@ TOTALS = """
 INSERT INTO allocated_totals (market, username, volume)
 SELECT market, username, sum(volume) FROM allocations GROUP BY market, username
 """
-
-
-class Hot(NamedTuple):
-    """A hot read, and the index that each of its statements must walk."""
-
-    indexes: tuple[str, ...]
-    run: Callable[[sa.Connection], Any]
 
 
 HOT = {
@@ -96,7 +83,9 @@ async def test_the_hot_statements_walk_their_index_on_a_book_of_100_000_bids(dat
 def fill_and_check(tx: sa.Connection) -> list[str]:
     with tx.begin() as transaction:
         fill(tx)
-        faults = check_all(tx)
+        faults = plans.check_all(
+            tx, HOT, tables=("bids", "supplies", "allocations", "allocated_totals"), ignoring="markets"
+        )
         transaction.rollback()
     return faults
 
@@ -106,62 +95,3 @@ def fill(tx: sa.Connection) -> None:
         tx.exec_driver_sql(statement)
     (open_bids,) = tx.exec_driver_sql("SELECT count(*) FROM bids WHERE state = 'open'").one()
     assert open_bids == 100_000
-
-
-def check_all(tx: sa.Connection) -> list[str]:
-    """Return what is wrong with the plans, the plan with each."""
-    explain = explain_on_postgres if tx.dialect.name == "postgresql" else explain_on_sqlite
-    faults = []
-    for name, hot in HOT.items():
-        with statements_of(tx) as sent:
-            assert hot.run(tx), f"{name}: nothing was found, so nothing was walked"
-        assert len(sent) == len(hot.indexes), f"{name}: {sent}"
-        for index, (statement, given) in zip(hot.indexes, sent, strict=True):
-            for plan in explain(tx, statement, given):
-                faults += [f"{name}: {fault}\n{plan}" for fault in find_faults(plan, index)]
-    return faults
-
-
-@contextmanager
-def statements_of(tx: sa.Connection) -> Iterator[list[tuple[str, Any]]]:
-    """Catch what is sent, as (statement, parameters)."""
-    sent: list[tuple[str, Any]] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if "FROM markets" not in statement:  # few rows, however busy they are
-            sent.append((statement, parameters))
-
-    sa.event.listen(tx, "before_cursor_execute", note)
-    yield sent
-    sa.event.remove(tx, "before_cursor_execute", note)
-
-
-def find_faults(plan: str, index: str) -> Iterator[str]:
-    for bad in ("Sort", "Seq Scan", "Bitmap", "TEMP B-TREE", "SCAN bids", "SCAN supplies", "SCAN allocations"):
-        if bad in plan:
-            yield f"has a {bad}"
-    # SQLite has names of its own for a primary key: as an index, and where it is the table.
-    names = (index, index.replace("_pkey", "_1"), index.replace("_pkey", " USING PRIMARY KEY"))
-    if not any(name in plan for name in names):
-        yield f"does not use {index}"
-
-
-def explain_on_sqlite(tx: sa.Connection, statement: str, given: Any) -> Iterator[str]:
-    yield "\n".join(row[3] for row in tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given))
-
-
-def explain_on_postgres(tx: sa.Connection, statement: str, given: Any) -> Iterator[str]:
-    """Plan it for its values, and once for any."""
-    values = ", ".join(map(literal, given))
-    for mode in ("force_custom_plan", "force_generic_plan"):
-        tx.exec_driver_sql(f"SET LOCAL plan_cache_mode = {mode}")
-        tx.exec_driver_sql(f"PREPARE hot AS {statement}")
-        lines = tx.exec_driver_sql(f"EXPLAIN EXECUTE hot({values})" if values else "EXPLAIN EXECUTE hot")
-        yield f"{mode}\n" + "\n".join(row[0] for row in lines)
-        tx.exec_driver_sql("DEALLOCATE hot")
-
-
-def literal(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return f"ARRAY[{', '.join(map(literal, value))}]"
-    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"

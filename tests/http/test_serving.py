@@ -84,7 +84,9 @@ def orders_of(text: str) -> float:
 @pytest.mark.slow
 def test_the_api_keeps_its_own_description(start_server: StartServer, sqlite_url: str, tmp_path: Path) -> None:
     """Thousands of generated requests, right and wrong ones, and sequences of them: no failure, no warning."""
-    server = start_server(sqlite_url)
+    server = start_server(sqlite_url, "--network", "10.0.0.0/8")
+    for number in range(5):
+        httpx.post(f"{server.url}/api/v1/ip/allocate", json={"vm_id": f"vm-{number}", "ip": f"10.1.0.{number}"})
     command = shutil.which("schemathesis", path=str(Path(sys.executable).parent))
     assert command
     for name in ("schemathesis.toml", "schemathesis_hooks.py"):
