@@ -19,3 +19,10 @@ async def desk(
     opened = Desk(addresses_lane, database, clock)
     yield opened
     assert opened.is_tampered or await opened.audit() == []
+
+
+@pytest.fixture
+async def lan(desk: Desk) -> Desk:
+    """The network 172.16.0.0/24 with the gateway .1."""
+    await desk.network()
+    return desk
