@@ -152,8 +152,8 @@ class Addresses(Controller):
             limit=model.MAX_BATCH + 1,
         )
         some, more = orphans[: model.MAX_BATCH], len(orphans) > model.MAX_BATCH
-        if not (data.apply and some):
-            return wire.Reconciled([_assignment(one, found) for one in some], data.apply, more)
+        if not data.apply:
+            return wire.Reconciled([_assignment(one, found) for one in some], applied=False, more=more)
 
         def shape(released: tuple[model.Assigned, ...]) -> wire.Reconciled:
             return wire.Reconciled([_assigned(one) for one in released], applied=True, more=more)

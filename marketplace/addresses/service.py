@@ -165,7 +165,7 @@ def _all_or_none(outcomes: Iterator[Assigned | Refusal]) -> tuple[Assigned, ...]
 
 
 def _release_orphans(book: Book, log: Log, command: model.ReleaseOrphans) -> tuple[Assigned, ...] | Refusal:
-    if book.network(command.network) is None:
+    if command.orphans and book.network(command.network) is None:  # a network is read for those who name a VM in it
         return errors.UnknownNetwork(command.network)
     found = ((book.of_vm(command.network, vm_id), seq) for vm_id, seq in command.orphans)
     return tuple(_end(book, log, orphan) for orphan, seq in found if orphan and orphan.seq == seq)

@@ -174,7 +174,12 @@ async def test_of_two_releases_of_one_address_one_finds_it(lan: Desk) -> None:
 
 
 async def test_an_unknown_network_is_refused(lan: Desk) -> None:
-    for command in (Allocate("x", "a"), Release("x", "a"), ReleaseAddress("x", "10.0.0.1"), ReleaseOrphans("x", ())):
+    for command in (
+        Allocate("x", "a"),
+        Release("x", "a"),
+        ReleaseAddress("x", "10.0.0.1"),
+        ReleaseOrphans("x", (("a", 1),)),
+    ):
         await lan.refused(command, errors.UnknownNetwork)
 
 
