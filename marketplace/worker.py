@@ -14,7 +14,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from marketplace import addresses, hours
-from marketplace.database import Apply, Database, Lane, Limits, locking, open_database, schema
+from marketplace.database import Apply, Database, Lane, Limits, locking, money, open_database, schema
 from marketplace.database.upkeep import Forget
 from marketplace.foundation.jobs import Job
 from marketplace.foundation.settings import Settings, SettingsError
@@ -25,6 +25,7 @@ from marketplace.http.resources import Resources
 LANES: Mapping[str, Mapping[type, Apply]] = {
     hours.LANE: hours.handlers(),
     addresses.LANE: addresses.handlers(),
+    money.LANE: {},
 }
 """Every lane, with the functions that run its commands."""
 

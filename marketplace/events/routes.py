@@ -13,7 +13,7 @@ from marketplace.http.resources import database
 from marketplace.wire import limits
 from marketplace.wire.events import Events
 
-LaneName = Literal["hours", "addresses"]
+LaneName = Literal["hours", "addresses", "money"]
 After = Annotated[int, QueryParameter(ge=0, le=limits.MAX_SEQ, description="the last seq that you have seen")]
 
 

@@ -9,7 +9,7 @@ from marketplace.events import sql
 from marketplace.foundation import clock
 from marketplace.wire.events import Event
 
-LANES = ("hours", "addresses")
+LANES = ("hours", "addresses", "money")
 
 
 def list_events(tx: sa.Connection, *, lane: str, after: int, limit: int) -> list[Event]:

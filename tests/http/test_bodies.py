@@ -151,7 +151,7 @@ MARKET = "/api/v1/hours/markets/default"
         (f"{MARKET}/preview?volume=1", "price"),
         (f"{MARKET}/preview?volume=0&price=1", "volume"),
         (f"{MARKET}/preview?volume=1&price=1000000001", "price"),
-        ("/api/v1/events?lane=money", "lane"),
+        ("/api/v1/events?lane=gold", "lane"),
         ("/api/v1/events?after=-1", "after"),
         ("/api/v1/events?after=9223372036854775808", "after"),
     ],

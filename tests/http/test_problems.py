@@ -155,5 +155,5 @@ def test_a_service_whose_lane_is_behind_is_not_ready(serve: Serve, monkeypatch: 
     with serve() as client:
         monkeypatch.setattr("marketplace.database.Lane.oldest_waiting_seconds", lambda _lane: 2.5)
         assert client.get("/readyz").json()["reasons"] == [
-            f"requests wait for the lane {lane} for more than 2 s" for lane in ("hours", "addresses")
+            f"requests wait for the lane {lane} for more than 2 s" for lane in ("hours", "addresses", "money")
         ]
