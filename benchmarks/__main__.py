@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 
-from benchmarks import bare, bulk, depth, floor, machine, mix, profiles, report, stage
+from benchmarks import addresses, bare, bulk, depth, floor, machine, mix, pools, profiles, report, stage
 from benchmarks.report import Row
 
 ROWS: Mapping[str, Callable[..., Row]] = {
@@ -21,6 +21,11 @@ ROWS: Mapping[str, Callable[..., Row]] = {
     "depth": depth.open_bids,
     "sqlite": mix.embedded_orders,
     "lane": bare.lane_alone,
+    "allocate": addresses.allocations,
+    "allocate-sqlite": addresses.embedded_allocations,
+    "allocate-million": addresses.with_a_million,
+    "find-address": pools.finding,
+    "network-sizes": pools.sizes,
 }
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
 
 
@@ -24,7 +25,7 @@ class Tally:
 
     def note(self, kind: str, seconds: float, status: int) -> None:
         self.times.setdefault(kind, []).append(seconds)
-        self.refused += status != 200
+        self.refused += status >= 400
 
     def add(self, other: Tally) -> None:
         """Take in what others saw."""
@@ -55,6 +56,19 @@ def orders(seed: int, *, prices: Callable[[random.Random], int] | None = None, p
             body = b'{"username":"user-%04d","volume":%d,"price":%d}' % (user, volume, price)
             yield "buy", f"{prefix}/buy", body
         yield "sell", f"{prefix}/sell", b'{"volume":45}'
+
+
+def allocations(seed: int, *, prefix: str = "") -> Iterator[Order]:
+    """Yield allocations without end, each for a VM that nobody has heard of."""
+    for number in itertools.count():
+        body = b'{"vm_id":"vm-%d-%d","hostname":"host-%d"}' % (seed, number, number)
+        yield "allocate", f"{prefix}/api/v1/ip/allocate", body
+
+
+class Source(Protocol):
+    """Makes what one connection sends."""
+
+    def __call__(self, seed: int, *, prefix: str) -> Iterator[Order]: ...
 
 
 class Caller:
@@ -114,16 +128,18 @@ async def beside(
             is_over.set()
 
 
-async def mix(urls: Any, *, connections: int, seconds: float, prefix: str, seed: int) -> dict[str, Any]:
-    """Do what wrk does where there is none: the mix from many connections to each URL; a slower source of load."""
+async def mix(
+    urls: Any, *, connections: int, seconds: float, prefix: str, seed: int, source: Source = orders
+) -> dict[str, Any]:
+    """Do what wrk does where there is none: requests from many connections to each URL; a slower source of load."""
     tally, started = Tally(), time.perf_counter()
     path = "" if prefix == "/" else prefix
     async with asyncio.TaskGroup() as group:
         for url in urls:
             for number in range(connections):
-                source = orders(seed * 10_000 + number, prefix=path)
+                requests = source(seed * 10_000 + number, prefix=path)
                 until = lambda: time.perf_counter() - started > seconds  # noqa: E731
-                group.create_task(call(url, source, tally, until=until))
+                group.create_task(call(url, requests, tally, until=until))
     times = sorted(tally.all_times)
     return {
         "requests": len(times),

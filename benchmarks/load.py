@@ -1,4 +1,4 @@
-"""Loads: the mix of orders over HTTP, for a while, and what came of it."""
+"""Loads over HTTP, the mix of orders or another one, for a while, and what came of it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from benchmarks import callers, machine
 
-SCRIPT = Path(__file__).with_name("orders.lua")
 WARM_UP_SECONDS = 2.0
 
 _seeds = itertools.count(1)
@@ -64,6 +63,16 @@ def ratios(above: Sequence[Run], below: Sequence[Run]) -> list[float]:
     return [one.rate / other.rate for one, other in zip(above, below, strict=True)]
 
 
+class Source(NamedTuple):
+    """What a load sends: as a script of wrk, and as a function for where there is none."""
+
+    script: Path
+    requests: callers.Source
+
+
+ORDERS = Source(Path(__file__).with_name("orders.lua"), callers.orders)
+ALLOCATIONS = Source(Path(__file__).with_name("allocations.lua"), callers.allocations)
+
 Processes = Mapping[str, Sequence[int]]
 """Process ids by the name that the report gives them; their children count as they do."""
 
@@ -85,22 +94,25 @@ def metered(load: Callable[[], Run], processes: Processes) -> Run:
     return replace(run, cpu=cpu_since(before, processes, run.orders))
 
 
-def http(urls: Sequence[str], *, connections: int, seconds: float, prefix: str = "/") -> Run:
-    """Send the mix to each of the servers at once, the connections divided among them."""
+def http(urls: Sequence[str], *, connections: int, seconds: float, prefix: str = "/", source: Source = ORDERS) -> Run:
+    """Send the mix, or another source, to each of the servers at once, the connections divided among them."""
     share = connections // len(urls)
     if shutil.which("wrk"):
-        children = [_start_wrk(url, share, seconds, prefix) for url in urls]
+        children = [_start_wrk(source.script, url, share, seconds, prefix) for url in urls]
         parts = [_read_wrk(*child.communicate(), code=child.returncode) for child in children]
     else:
-        parts = [asyncio.run(callers.mix(urls, connections=share, seconds=seconds, prefix=prefix, seed=next(_seeds)))]
+        send = callers.mix(
+            urls, connections=share, seconds=seconds, prefix=prefix, seed=next(_seeds), source=source.requests
+        )
+        parts = [asyncio.run(send)]
     run = _together(parts)
     if not run.orders:
         raise RuntimeError(f"no request of {run.errors} was answered with success")
     return run
 
 
-def _start_wrk(url: str, connections: int, seconds: float, prefix: str) -> subprocess.Popen[str]:
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{max(round(seconds), 1)}s", "--timeout", "30s", "-s", str(SCRIPT)]
+def _start_wrk(script: Path, url: str, connections: int, seconds: float, prefix: str) -> subprocess.Popen[str]:
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{max(round(seconds), 1)}s", "--timeout", "30s", "-s", str(script)]
     return subprocess.Popen(
         [*command, url, "--", prefix, str(next(_seeds))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

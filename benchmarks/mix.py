@@ -21,27 +21,28 @@ def over_http(
     *,
     connections: int,
     prefix: str = "/",
+    source: load.Source = load.ORDERS,
 ) -> Run:
-    """Load servers with the mix, and meter them and Postgres."""
+    """Load servers with the mix, or another source, and meter them and Postgres."""
     processes = {"server": [server.pid for server in servers], "Postgres": [place.postgres_pid]}
     urls = [server.url for server in servers]
-    run = functools.partial(load.http, urls, connections=connections, seconds=seconds, prefix=prefix)
+    run = functools.partial(load.http, urls, connections=connections, seconds=seconds, prefix=prefix, source=source)
     return load.metered(run, processes)
 
 
 def durable_orders(place: Stage, *, seconds: float, runs: int) -> Row:
     with place.database() as url, place.server(url) as server:
-        results = _against_noop(place, server, connections=128, seconds=seconds, runs=runs)
-        return _noop_row("durable `/buy`, 128 connections, Postgres, against no-op", results, 0.65, stage.audit(url))
+        results = against_noop(place, server, connections=128, seconds=seconds, runs=runs)
+        return noop_row("durable `/buy`, 128 connections, Postgres, against no-op", results, 0.65, stage.audit(url))
 
 
 def embedded_orders(place: Stage, *, seconds: float, runs: int) -> Row:
     with place.sqlite() as url:
         with place.server(url) as server:
-            results = _against_noop(place, server, connections=64, seconds=seconds, runs=runs)
+            results = against_noop(place, server, connections=64, seconds=seconds, runs=runs)
         # Its server is gone by now: the file has one process at a time.
         books = stage.audit(url)
-    return _noop_row("SQLite, 64 connections, against no-op", results, 0.6, books)
+    return noop_row("SQLite, 64 connections, against no-op", results, 0.6, books)
 
 
 def one_at_a_time(place: Stage, *, seconds: float, runs: int) -> Row:
@@ -76,15 +77,21 @@ def alternate(sides: Mapping[str, Callable[[float], Run]], *, seconds: float, ru
     return load.alternate({name: functools.partial(side, seconds) for name, side in sides.items()}, runs=runs)
 
 
-def _against_noop(
-    place: Stage, server: BenchmarkServer, *, connections: int, seconds: float, runs: int
+def against_noop(
+    place: Stage,
+    server: BenchmarkServer,
+    *,
+    connections: int,
+    seconds: float,
+    runs: int,
+    source: load.Source = load.ORDERS,
 ) -> dict[str, list[Run]]:
-    orders = functools.partial(over_http, [server], place, connections=connections)
+    orders = functools.partial(over_http, [server], place, connections=connections, source=source)
     noop = functools.partial(orders, prefix=NOOP)
     return alternate({"orders": orders, "no-op": noop}, seconds=seconds, runs=runs)
 
 
-def _noop_row(what: str, results: Mapping[str, Sequence[Run]], target: float, books: str) -> Row:
+def noop_row(what: str, results: Mapping[str, Sequence[Run]], target: float, books: str) -> Row:
     orders, noop = results["orders"], results["no-op"]
     total = {side: load.median(runs, lambda run: sum(run.cpu.values())) for side, runs in results.items()}
     server = {side: load.median(runs, lambda run: run.cpu["server"]) for side, runs in results.items()}

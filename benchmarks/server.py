@@ -1,4 +1,4 @@
-"""`marketplace serve` with two handlers more, which take the same bodies and do nothing: `python -m benchmarks.server`.
+"""`marketplace serve` with handlers more, which take the same bodies and do nothing: `python -m benchmarks.server`.
 
 They stand in the same application, behind the same gate, and are logged and counted as every other request is: what
 they answer a second is what this web stack can do at all, and what a durable order is compared with. With
@@ -17,6 +17,7 @@ from litestar import post
 from litestar.params import JSONBody
 
 from marketplace import app, cli
+from marketplace.wire import addresses as addresses_wire
 from marketplace.wire import hours as wire
 
 PROFILE = "BENCHMARK_PROFILE"
@@ -35,9 +36,14 @@ async def noop_sell(data: JSONBody[wire.Sell]) -> wire.Sold:
     return wire.Sold(next(_ids), data.volume, 0)
 
 
+@post("/noop/api/v1/ip/allocate")
+async def noop_allocate(data: JSONBody[addresses_wire.Allocate]) -> addresses_wire.Assignment:
+    return addresses_wire.Assignment("10.0.0.2", data.vm_id, "10.0.0.1", "10.0.0.0/8", data.hostname)
+
+
 def main() -> None:
     """Run the command line as it is, with the application that it makes extended."""
-    extended = functools.partial(app.create_app, extra_handlers=(noop_buy, noop_sell))
+    extended = functools.partial(app.create_app, extra_handlers=(noop_buy, noop_sell, noop_allocate))
     with mock.patch.object(app, "create_app", extended):
         file = os.environ.pop(PROFILE, None)
         if file is None:
