@@ -84,7 +84,9 @@ def text_of(version: int, number: int) -> str:
     """Return an address as text, canonical."""
     if version == 4:
         return socket.inet_ntoa(number.to_bytes(4, "big"))
-    return str(ipaddress.IPv6Address(number))
+    text = socket.inet_ntop(socket.AF_INET6, number.to_bytes(16, "big"))
+    # The C library, ten times as fast, has a notation of its own for addresses that hold an IPv4 one.
+    return text if "." not in text else str(ipaddress.IPv6Address(number))
 
 
 def name_of(cidr: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,3 +154,10 @@ def test_an_address_in_any_spelling_is_told_in_one(written: str, meant: str) -> 
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(errors.BadAddress):
         subnets.parse(text)
+
+
+@given(st.one_of(st.integers(0, 2**128 - 1), st.integers(0, 2**50), st.integers(0xFFFF << 32, 0xFFFFFFFFFFFF)))
+def test_an_address_is_written_as_the_standard_library_writes_it(number: int) -> None:
+    assert subnets.text_of(6, number) == str(ipaddress.IPv6Address(number))
+    sparse = number & 0xFFFF_0000_0000_FFFF_0000_0000_0000_FFFF
+    assert subnets.text_of(6, sparse) == str(ipaddress.IPv6Address(sparse))
