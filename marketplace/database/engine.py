@@ -167,7 +167,7 @@ def _open_postgres(url: str, *, pooler: bool, read_connections: int, lanes: int)
 
     return Database(
         url,
-        writer=LoopWriter(engine(url, _writer_settings(), isolation_level="SERIALIZABLE", pool_size=lanes)),
+        writer=LoopWriter(engine(url, _writer_settings(), isolation_level="AUTOCOMMIT", pool_size=lanes)),
         snapshots=engine(
             readers_url, _reader_settings(), isolation_level="REPEATABLE READ", pool_size=read_connections
         ),

@@ -86,7 +86,6 @@ class Lane:
         self._writer: asyncio.Task[None] | None = None
         self._is_closing = False
         self._planned_seq = 0
-        self._lock_statement = f"LOCK TABLE lane_{name} IN EXCLUSIVE MODE"
 
     async def start(self) -> None:
         """Begin to serve, in a task of our own that no request can cancel."""
@@ -212,8 +211,7 @@ class Lane:
             await self._database.writer.run(lambda tx: self._transact(tx, batch, limit))
 
     def _transact(self, tx: sa.Connection, batch: _Batch, limit: asyncio.Timeout) -> None:
-        with tx.begin() as transaction:
-            self._lock(tx)
+        with self._database.writer.turn(tx, self.name) as transaction:
             if not batch.entries:
                 self._database.writer.on_loop(lambda: batch.cut(self._waiting))
             if not batch.entries:
@@ -232,11 +230,6 @@ class Lane:
             limit.reschedule(None)
             batch.is_committing = True
             transaction.commit()
-
-    def _lock(self, tx: sa.Connection) -> None:
-        """Take the lane's turn. It freezes no snapshot, so what the turn before committed is seen."""
-        if self._database.is_postgres:
-            tx.exec_driver_sql(self._lock_statement)
 
     def _plan_anew(self, tx: sa.Connection, last_seq: int) -> None:
         """Let Postgres forget its plans each time that the log has grown fourfold.
@@ -280,8 +273,7 @@ class Lane:
         raise AssertionError("unreachable")
 
     def _has_commit(self, tx: sa.Connection, batch: _Batch) -> bool:
-        with tx.begin() as transaction:
-            self._lock(tx)
+        with self._database.writer.turn(tx, self.name) as transaction:
             found = log.has_commit(tx, self.name, last_seq=batch.last_seq, token=batch.token)
             transaction.rollback()  # whoever looks has nothing to commit, where COMMIT may just be what fails
             return found

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,6 +23,14 @@ T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
 
 
+class Transaction(Protocol):
+    """A transaction that has begun; it ends once, in one of two ways."""
+
+    def commit(self) -> None: ...
+
+    def rollback(self) -> None: ...
+
+
 class Writer(Protocol):
     """Runs work that begins and ends its own transaction. A connection whose state is in doubt is thrown away."""
 
@@ -30,6 +40,12 @@ class Writer(Protocol):
 
     async def run(self, work: Work[T]) -> T:
         """Run work on a connection."""
+
+    def turn(self, tx: sa.Connection, lane: str) -> AbstractContextManager[Transaction]:
+        """From within work: begin a serializable transaction that has the lane's turn; undone unless it is ended.
+
+        The lock freezes no snapshot, so what the turn before committed is seen.
+        """
 
     def on_loop(self, call: Callable[[], T]) -> T:
         """From within work: call something that belongs to the event loop's thread."""
@@ -57,11 +73,40 @@ class LoopWriter:
         finally:
             await connection.close()
 
+    @contextlib.contextmanager
+    def turn(self, tx: sa.Connection, lane: str) -> Iterator[Transaction]:
+        transaction = PostgresTransaction(tx.connection.dbapi_connection)
+        try:
+            # One message to the server and not two: SQLAlchemy, which knows of no transaction here, would send BEGIN
+            # by itself.
+            transaction.send(f"BEGIN ISOLATION LEVEL SERIALIZABLE; LOCK TABLE lane_{lane} IN EXCLUSIVE MODE")
+            yield transaction
+        except BaseException as error:
+            if not _is_in_doubt(error):  # if it is, the connection goes, and the transaction with it
+                transaction.rollback()
+            raise
+
     def on_loop(self, call: Callable[[], T]) -> T:
         return call()
 
     async def dispose(self) -> None:
         await self._engine.dispose()
+
+
+class PostgresTransaction:
+    """A transaction that we begin and end ourselves, on the driver's own connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def send(self, statements: str) -> None:
+        self._connection.run_async(lambda driver: driver.execute(statements))
+
+    def commit(self) -> None:
+        self.send("COMMIT")
+
+    def rollback(self) -> None:
+        self.send("ROLLBACK")
 
 
 class ThreadWriter:
@@ -89,6 +134,10 @@ class ThreadWriter:
                 if _is_in_doubt(error):
                     connection.invalidate()
                 raise
+
+    def turn(self, tx: sa.Connection, lane: str) -> AbstractContextManager[Transaction]:  # noqa: ARG002
+        """One at a time is the turn of all lanes."""
+        return tx.begin()
 
     def on_loop(self, call: Callable[[], T]) -> T:
         async def called() -> T:

@@ -127,7 +127,9 @@ async def until_hanging(cluster: postgres.Cluster) -> None:
 
 
 async def until_waiting_for_the_lane(cluster: postgres.Cluster) -> None:
-    await until_seen(cluster, "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'LOCK %'")
+    await until_seen(
+        cluster, "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%LOCK %'"
+    )
 
 
 async def until_seen(cluster: postgres.Cluster, query: str) -> None:

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from marketplace.database import Database, Lane
+from marketplace.database import Database, Lane, writer
 from marketplace.database.waiting import Entry, Waiting
 from marketplace.foundation import errors
-from tests.database import counters
 from tests.database.counters import Add, Books, NotEnough, Take
 from tests.database.lanes import Lanes, ask, outcomes, pile_up, until
 from tests.services import raw
@@ -33,12 +32,20 @@ def failing_statement(cause: str) -> str:
 class Faults:
     """Puts a failing statement in the place of the `at`th of a transaction, for `times` transactions."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
         self.at, self.times, self.statement = 0, 0, ""
-        self.place = 0
         self.statements: list[str] = []
-        """Those of the last transaction."""
+        """Those of the last transaction, from its BEGIN to the last before its end."""
         sa.event.listen(database.writer.sync_engine, "before_cursor_execute", self._replace, retval=True)
+        send = writer.PostgresTransaction.send
+
+        def send_or_fail(transaction: writer.PostgresTransaction, statements: str) -> None:
+            if statements.startswith("BEGIN"):
+                self.statements = []
+                statements = self._next(statements)
+            send(transaction, statements)
+
+        monkeypatch.setattr(writer.PostgresTransaction, "send", send_or_fail)
 
     def arm(self, cause: str, *, at: int, times: int) -> None:
         self.at, self.times, self.statement = at, times, failing_statement(cause)
@@ -46,19 +53,21 @@ class Faults:
     def _replace(
         self, _connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool
     ) -> tuple[str, Any]:
-        if statement == counters.LOCK:
-            self.statements = []
+        chosen = self._next(statement)
+        return chosen, parameters if chosen == statement else ()
+
+    def _next(self, statement: str) -> str:
         place = len(self.statements)
         self.statements.append(statement)
-        if self.times and place == self.at:
-            self.times -= 1
-            return self.statement, ()
-        return statement, parameters
+        if not self.times or place != self.at:
+            return statement
+        self.times -= 1
+        return self.statement
 
 
 @pytest.fixture
-def faults(database: Database, lanes: Lanes) -> Faults:
-    return Faults(database)
+def faults(database: Database, lanes: Lanes, monkeypatch: pytest.MonkeyPatch) -> Faults:
+    return Faults(database, monkeypatch)
 
 
 @pytest.fixture
