@@ -26,12 +26,15 @@ _BY_VM = (Allocate, Release)
 class Book:
     """All that a batch reads and changes, over any number of networks."""
 
-    def __init__(self, tx: sa.Connection, commands: list[Command], *, now: Instant, source: Random) -> None:
-        """Read what the commands name, and as many free addresses as they may take."""
+    def __init__(
+        self, tx: sa.Connection, commands: list[Command], *, now: Instant, source: Random, kept: dict[str, Network]
+    ) -> None:
+        """Read what the commands name, and as many free addresses as they may take. `kept` are networks as they are."""
         self._tx = tx
         self.now = now
-        names = sorted({command.network for command in commands})
-        self._networks = {network.network: network for network in sql.read_networks(tx, names)}
+        names = {command.network for command in commands}
+        kept.update({network.network: network for network in sql.read_networks(tx, sorted(names - kept.keys()))})
+        self._networks = {name: kept[name] for name in sorted(names & kept.keys())}
         self._by_vm: dict[tuple[str, str], Assignment] = {}
         self._by_offset: dict[Place, Assignment] = {}
         self._stored: dict[Place, Assignment] = {}

@@ -15,6 +15,8 @@ from marketplace.foundation.errors import Refusal
 
 TOPIC = "addresses"
 FIRST_NAME = "default"
+KEPT = "networks"
+"""Where the lane keeps networks between transactions, by name, with their counts."""
 
 
 def apply(tx: sa.Connection, log: Log, commands: Sequence[Any], /, *, now: Instant) -> list[Any]:
@@ -22,6 +24,7 @@ def apply(tx: sa.Connection, log: Log, commands: Sequence[Any], /, *, now: Insta
 
     Keeps: no two networks overlap; a network that is deleted has nothing assigned.
     """
+    log.kept(KEPT).clear()
     return [_run(tx, log, command, now) for command in commands]
 
 

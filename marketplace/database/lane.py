@@ -86,6 +86,7 @@ class Lane:
         self._writer: asyncio.Task[None] | None = None
         self._is_closing = False
         self._planned_seq = 0
+        self._kept: tuple[int, dict[str, dict[Any, Any]]] = (0, {})
 
     async def start(self) -> None:
         """Begin to serve, in a task of our own that no request can cancel."""
@@ -220,7 +221,9 @@ class Lane:
             batch.begin_attempt()
             head = log.read_head(tx, self.name)
             self._plan_anew(tx, head.last_seq)
-            book = log.Log(self.name, last_seq=head.last_seq, at=max(self._clock(), head.at))
+            book = log.Log(
+                self.name, last_seq=head.last_seq, at=max(self._clock(), head.at), kept=self._take_kept(head.last_seq)
+            )
             answers = self._decide(tx, book, batch)
             if not (book.count or answers or book.is_dirty):
                 transaction.rollback()
@@ -230,6 +233,12 @@ class Lane:
             limit.reschedule(None)
             batch.is_committing = True
             transaction.commit()
+            self._kept = book.last_seq, book.take_kept()
+
+    def _take_kept(self, last_seq: int) -> dict[str, dict[Any, Any]]:
+        """Return what modules kept in mind, unless somebody else has written; it stays only if this ends in COMMIT."""
+        (seq, kept), self._kept = self._kept, (0, {})
+        return kept if seq == last_seq else {}
 
     def _plan_anew(self, tx: sa.Connection, last_seq: int) -> None:
         """Let Postgres forget its plans each time that the log has grown fourfold.

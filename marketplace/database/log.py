@@ -94,15 +94,28 @@ class Entry(msgspec.Struct, frozen=True):
 class Log:
     """Hands out the lane's next seqs, and keeps what is to be written until the lane writes it, once for all."""
 
-    def __init__(self, lane: str, *, last_seq: int, at: Instant) -> None:
+    def __init__(self, lane: str, *, last_seq: int, at: Instant, kept: dict[str, dict[Any, Any]] | None = None) -> None:
         self.lane = lane
         self.first_seq = last_seq + 1
         self.last_seq = last_seq
         self.at = at
         self.is_dirty = False
         """Set by upkeep that writes without a command; otherwise no entry means that there is nothing to commit."""
+        self._kept = {} if kept is None else kept
         self._entries: list[Entry] = []
         self._writes: list[bulk.Write] = []
+
+    def kept(self, name: str) -> dict[Any, Any]:
+        """Return what a module wants to know without reading it in every transaction, by a name of its own.
+
+        It is what was left in there by this process's last transaction, and empty if anybody has written since: as the
+        log tells, so it is for rows that no one changes without an entry.
+        """
+        return self._kept.setdefault(name, {})
+
+    def take_kept(self) -> dict[str, dict[Any, Any]]:
+        """Return all of it, for the next transaction."""
+        return self._kept
 
     @property
     def next_seq(self) -> int:

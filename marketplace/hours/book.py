@@ -111,10 +111,11 @@ class Side(Generic[Offer]):
 class Books:
     """All that a batch reads and changes, over any number of markets."""
 
-    def __init__(self, tx: sa.Connection, *, now: Instant) -> None:
+    def __init__(self, tx: sa.Connection, *, now: Instant, markets: dict[str, Market]) -> None:
+        """Begin with the markets that are known as they are; those that are read or changed are put there too."""
         self._tx = tx
         self.now = now
-        self._markets: dict[str, Market] = {}
+        self._markets = markets
         self._bids: dict[tuple[str, int], Bid] = {}
         self._supplies: dict[tuple[str, int], Supply] = {}
         self._bid_sides: dict[str, Side[Bid]] = {}
@@ -145,7 +146,8 @@ class Books:
                     bid_ids.add((command.market, command.bid_id))
                 case WithdrawSupply():
                     supply_ids.add((command.market, command.supply_id))
-        self._markets = {market.market: market for market in sql.read_markets(self._tx, sorted(names))}
+        unknown = sorted(names - self._markets.keys())
+        self._markets.update({market.market: market for market in sql.read_markets(self._tx, unknown)})
         self._bids = {(bid.market, bid.bid_id): bid for bid in sql.lock_bids(self._tx, bid_ids)}
         self._supplies = {(each.market, each.supply_id): each for each in sql.lock_supplies(self._tx, supply_ids)}
         for market, orders in sells.items():

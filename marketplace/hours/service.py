@@ -33,7 +33,7 @@ def apply(tx: sa.Connection, log: Log, commands: Sequence[Any], /, *, now: Insta
     Reads open offers in chunks of at most 4 096, locked in the order in which they are served.
     A refusal is an outcome and writes nothing; an atomic RunOrders that is refused raises Abandon.
     """
-    books = Books(tx, now=now)
+    books = Books(tx, now=now, markets=log.kept("markets"))
     books.read_for(_each(commands))
     outcomes = [_decide(books, log, command) for command in commands]
     log.write_later(books.take_writes())

@@ -105,8 +105,10 @@ class Till:
 
     def __init__(self, tx: sa.Connection, log: Log, *, now: Instant, names: set[str]) -> None:
         self._tx, self._log, self._now = tx, log, now
-        rows = _select_balances.fetch(tx, [{"counter": name} for name in sorted(names)])
-        self._balances = dict.fromkeys(names, 0) | {row.counter: int(row.balance) for row in rows}
+        self._balances: dict[str, int] = log.kept("balances")
+        unknown = sorted(names - self._balances.keys())
+        rows = _select_balances.fetch(tx, [{"counter": name} for name in unknown])
+        self._balances.update(dict.fromkeys(unknown, 0) | {row.counter: int(row.balance) for row in rows})
         self._rows: list[dict[str, Any]] = []
 
     def change(self, counter: str, amount: int, note: str | None = None) -> Receipt | errors.Refusal:

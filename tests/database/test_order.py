@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from marketplace.database import Database, open_database
-from tests.database.counters import Add, Books, Several, Take
+from marketplace.foundation import errors
+from tests.database.counters import POISON, Add, AllOrNone, Books, Several, Take
 from tests.database.lanes import Lanes, metered, outcomes, pile_up
 from tests.services.clock import SettableClock
 
@@ -109,3 +112,20 @@ async def test_a_batch_holds_what_another_process_committed_before_it(
     for turn in range(1, 11):
         receipt = await (one if turn % 2 else two).run(Add(1))
         assert (receipt.seq, receipt.balance) == (turn, turn)
+
+
+async def test_what_a_module_keeps_in_mind_is_forgotten_when_somebody_else_writes(lanes: Lanes, books: Books) -> None:
+    one, other = await lanes.start(), await lanes.start()
+    for balance, lane in enumerate([one, one, other, other, one, other], start=1):
+        assert (await lane.run(Add(1))).balance == balance
+    await books.check()
+
+
+async def test_what_a_module_keeps_in_mind_is_forgotten_with_what_was_undone(lanes: Lanes, books: Books) -> None:
+    lane = await lanes.start()
+    await lane.run(Add(5))
+    for undone in (AllOrNone((3, -100)), Add(POISON)):
+        with pytest.raises(errors.Refusal):
+            await lane.run(undone)
+        assert (await lane.run(Add(0))).balance == 5
+    await books.check()
