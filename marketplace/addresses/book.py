@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from random import Random
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -23,18 +24,26 @@ Command = Allocate | Release | ReleaseAddress
 _BY_VM = (Allocate, Release)
 
 
+class Kept(NamedTuple):
+    """What the lane keeps between transactions, by network: the networks as they are, and the first segments of those
+    of which no address came back: what they give out next, without looking."""
+
+    networks: dict[str, Network]
+    first_segments: dict[str, dict[int, int]]
+
+
 class Book:
     """All that a batch reads and changes, over any number of networks."""
 
-    def __init__(
-        self, tx: sa.Connection, commands: list[Command], *, now: Instant, source: Random, kept: dict[str, Network]
-    ) -> None:
-        """Read what the commands name, and as many free addresses as they may take. `kept` are networks as they are."""
+    def __init__(self, tx: sa.Connection, commands: list[Command], *, now: Instant, source: Random, kept: Kept) -> None:
+        """Read what the commands name and is not kept, and as many free addresses as they may take."""
         self._tx = tx
         self.now = now
+        self._first_segments = kept.first_segments
         names = {command.network for command in commands}
-        kept.update({network.network: network for network in sql.read_networks(tx, sorted(names - kept.keys()))})
-        self._networks = {name: kept[name] for name in sorted(names & kept.keys())}
+        unknown = sorted(names - kept.networks.keys())
+        kept.networks.update({network.network: network for network in sql.read_networks(tx, unknown)})
+        self._networks = {name: kept.networks[name] for name in sorted(names & kept.networks.keys())}
         self._by_vm: dict[tuple[str, str], Assignment] = {}
         self._by_offset: dict[Place, Assignment] = {}
         self._stored: dict[Place, Assignment] = {}
@@ -42,9 +51,11 @@ class Book:
         wanted = Counter(each.network for each in commands if isinstance(each, Allocate))
         draws = {each.network: pool.draw(each, wanted[each.network], source) for each in self._networks.values()}
         drawn = {(name, offset) for name, offsets in draws.items() for offset in offsets}
+        places = drawn.union(self._named(commands))
+        self._looked_up = {network for network, _ in places}
         known = {name: sql.Known({}, {}) for name in self._networks}
         self._keep(sql.read_by_vm(tx, {(one.network, one.vm_id) for one in commands if isinstance(one, _BY_VM)}))
-        self._keep(sql.read_places(tx, drawn.union(self._named(commands)), known))
+        self._keep(sql.read_places(tx, places, known))
         self._pools = {
             name: self._open(network, known[name], wanted=wanted[name], draws=draws[name])
             for name, network in self._networks.items()
@@ -68,6 +79,9 @@ class Book:
 
     def _open(self, network: Network, known: sql.Known, *, wanted: int, draws: list[int]) -> Pool:
         """Read what a network can give out first, beside what is known from the places that were looked up."""
+        first = self._first_segments.pop(network.network, {})
+        if self._gives_out_segments(network) and sum(last - next_ + 1 for last, next_ in first.items()) >= wanted:
+            return Pool(network, segments=first, released={}, now=self.now)
         is_short = network.never_used + network.free < wanted
         for start in sorted({0, *draws[:1]}) if wanted else ():
             sql.read_available(
@@ -80,6 +94,10 @@ class Book:
                 until=sql.FOREVER if is_short else self.now,
             )
         return Pool(network, segments=known.segments, released=known.released, now=self.now, draws=draws)
+
+    def _gives_out_segments(self, network: Network) -> bool:
+        """Tell whether the first segments are all that the batch needs of a network, or leaves to be known of it."""
+        return network.free == network.resting == 0 and network.network not in self._looked_up
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -120,6 +138,9 @@ class Book:
             if (now := self._by_vm.get((name, stored.vm_id))) and now.offset != offset
         ]
         bulk.write(self._tx, [sql.put_addresses((), moved)])
+        for name, each in self._pools.items():
+            if self._gives_out_segments(each.network):
+                self._first_segments[name] = each.segments
         assigned = [each for place, each in self._by_offset.items() if self._stored.get(place) is not each]
         pools = self._pools.items()
         return [

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from marketplace.addresses import errors, model, sql, subnets
+from marketplace.addresses.book import Kept
 from marketplace.addresses.model import Network
 from marketplace.database import Log, bulk
 from marketplace.foundation.clock import Instant
@@ -15,8 +16,6 @@ from marketplace.foundation.errors import Refusal
 
 TOPIC = "addresses"
 FIRST_NAME = "default"
-KEPT = "networks"
-"""Where the lane keeps networks between transactions, by name, with their counts."""
 
 
 def apply(tx: sa.Connection, log: Log, commands: Sequence[Any], /, *, now: Instant) -> list[Any]:
@@ -24,7 +23,8 @@ def apply(tx: sa.Connection, log: Log, commands: Sequence[Any], /, *, now: Insta
 
     Keeps: no two networks overlap; a network that is deleted has nothing assigned.
     """
-    log.kept(KEPT).clear()
+    for each in kept(log):
+        each.clear()
     return [_run(tx, log, command, now) for command in commands]
 
 
@@ -111,6 +111,10 @@ def _delete(tx: sa.Connection, log: Log, command: model.DeleteNetwork) -> Networ
 
 def _text(plan: subnets.Plan, offset: int) -> str:
     return subnets.text_of(plan.version, plan.base + offset)
+
+
+def kept(log: Log) -> Kept:
+    return Kept(log.kept("networks"), log.kept("first segments"))
 
 
 def note(log: Log, said: model.Event, subject: str, *, member: str | None = None) -> int:

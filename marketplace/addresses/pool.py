@@ -49,7 +49,7 @@ class Pool:
         """
         self.network = network
         self._now = now
-        self._stored_segments, self._segments = segments, dict(segments)
+        self._stored_segments, self.segments = segments, dict(segments)
         self._lasts = sorted(segments)
         self._stored, self._released = released, dict(released)
         due = [offset for offset, until in released.items() if until is not None and until <= now]
@@ -102,27 +102,27 @@ class Pool:
 
     def _at_or_above(self, start: int) -> int | None:
         segment, free = bisect.bisect_left(self._lasts, start), bisect.bisect_left(self._free, start)
-        candidates = [max(start, self._segments[last]) for last in self._lasts[segment : segment + 1]]
+        candidates = [max(start, self.segments[last]) for last in self._lasts[segment : segment + 1]]
         return min(candidates + self._free[free : free + 1], default=None)
 
     def _segment_of(self, offset: int) -> int | None:
         """Return the last offset of the segment that has this one."""
         place = bisect.bisect_left(self._lasts, offset)
-        if place < len(self._lasts) and self._segments[self._lasts[place]] <= offset:
+        if place < len(self._lasts) and self.segments[self._lasts[place]] <= offset:
             return self._lasts[place]
         return None
 
     def _take_from_segment(self, offset: int) -> None:
         last = self._segment_of(offset)
         assert last is not None, "only a free address is taken"
-        first = self._segments[last]
+        first = self.segments[last]
         if offset < last:
-            self._segments[last] = offset + 1
+            self.segments[last] = offset + 1
         else:
-            del self._segments[last]
+            del self.segments[last]
             _remove(self._lasts, last)
         if first < offset:
-            self._segments[offset - 1] = first
+            self.segments[offset - 1] = first
             bisect.insort(self._lasts, offset - 1)
 
     # ── giving back ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -144,11 +144,11 @@ class Pool:
 
     def changed_segments(self) -> dict[int, int]:
         """Return new and changed segments, as last -> next offset."""
-        return dict(self._segments.items() - self._stored_segments.items())
+        return dict(self.segments.items() - self._stored_segments.items())
 
     def used_up_segments(self) -> list[int]:
         """Return the last offsets of segments that are no more."""
-        return [last for last in self._stored_segments if last not in self._segments]
+        return [last for last in self._stored_segments if last not in self.segments]
 
     def changed_released(self) -> Released:
         """Return the addresses that came back or whose rest is over."""

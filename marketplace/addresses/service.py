@@ -37,7 +37,7 @@ def apply(tx: sa.Connection, log: Log, commands: Sequence[Any], /, *, now: Insta
     Reads what the commands name and the first addresses that can be given out, as many as the batch may take.
     A refusal is an outcome and writes nothing; a request for many that is refused raises Abandon.
     """
-    book = Book(tx, list(_each(commands)), now=now, source=source, kept=log.kept(networks.KEPT))
+    book = Book(tx, list(_each(commands)), now=now, source=source, kept=networks.kept(log))
     outcomes = [_DECISIONS[type(command)](book, log, command) for command in commands]
     log.write_later(book.take_writes())
     return outcomes

@@ -34,6 +34,16 @@ async def test_the_lowest_free_address_is_given_out_the_very_first_included(lan:
     assert await lan.allocate("e", "f", "g") == ["172.16.0.2", "172.16.0.4", "172.16.0.6"]
 
 
+async def test_a_certain_address_asked_for_in_between_changes_nothing_for_the_next(desk: Desk) -> None:
+    await desk.network("10.0.0.0/24", reserved=("10.0.0.4-10.0.0.99", "10.0.0.102-10.0.0.199"))
+    assert await desk.allocate("a") == ["10.0.0.2"]
+    await desk.run(Allocate(NETWORK, "high", ip="10.0.0.210"))
+    assert await desk.allocate("b", "c", "d", "e") == ["10.0.0.3", "10.0.0.100", "10.0.0.101", "10.0.0.200"]
+    await desk.release("a")
+    assert await desk.allocate("f", "g") == ["10.0.0.2", "10.0.0.201"]
+    assert not await desk.audit()
+
+
 async def test_the_lowest_first_rule_holds_inside_one_transaction(lan: Desk) -> None:
     await lan.allocate("a", "b", "c")
     outcomes = await lan.together(
