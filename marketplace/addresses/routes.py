@@ -13,7 +13,7 @@ from marketplace import addresses
 from marketplace.addresses import errors, model
 from marketplace.database import Lane
 from marketplace.foundation import clock
-from marketplace.http import cursors, idempotency, params
+from marketplace.http import callers, cursors, idempotency, params
 from marketplace.http.resources import database, resources
 from marketplace.wire import addresses as wire
 
@@ -30,6 +30,7 @@ _GIVING = (
     errors.AddressTaken,
     errors.AddressResting,
     errors.AssignedElsewhere,
+    errors.VmOfAnother,
     errors.NetworkExhausted,
 )
 _VM = (errors.UnknownNetwork, errors.NotAssigned)
@@ -46,7 +47,7 @@ def _network(request: HttpRequest, named: str | None) -> str:
     return named or cast(str, request.app.state[DEFAULT_NETWORK])
 
 
-@get("/api/v1/health", sync_to_thread=False, tags=["addresses"], opt={"reads": False})
+@get("/api/v1/health", sync_to_thread=False, tags=["addresses"], opt={"scope": None, "reads": False})
 def health() -> wire.Health:
     """Tell that the service answers."""
     return wire.Health("ok")
@@ -56,7 +57,7 @@ class Addresses(Controller):
     path = "/api/v1/ip"
     tags = ("addresses",)
 
-    @post("/allocate", opt={"refuses": _GIVING, "idempotent": True})
+    @post("/allocate", opt={"scope": "trade", "refuses": _GIVING, "idempotent": True})
     async def allocate(self, data: JSONBody[wire.Allocate], request: HttpRequest) -> wire.Assignment:
         """Give a VM an address that nobody else has.
 
@@ -68,18 +69,19 @@ class Addresses(Controller):
             _lane(request), command, request=request, shape=_assigned, status=201, is_repeated=_is_repeated
         )
 
-    @delete("/release/{vm_id:str}", status_code=200, opt={"refuses": _VM, "idempotent": True})
+    @delete("/release/{vm_id:str}", status_code=200, opt={"scope": "trade", "refuses": _VM, "idempotent": True})
     async def release(
         self, vm_id: params.VmId, request: HttpRequest, network: params.OptionalNetwork = None
     ) -> wire.Assignment:
         """Take back the address of a VM."""
-        command = model.Release(_network(request, network), vm_id)
+        command = model.Release(_network(request, network), vm_id, callers.caller(request).limited_to)
         return await idempotency.run(_lane(request), command, request=request, shape=_assigned)
 
     @delete(
         "/release-by-ip/{ip:str}",
         status_code=200,
         opt={
+            "scope": "trade",
             "refuses": (
                 errors.UnknownNetwork,
                 errors.BadAddress,
@@ -93,18 +95,21 @@ class Addresses(Controller):
         self, ip: Ip, request: HttpRequest, network: params.OptionalNetwork = None
     ) -> wire.Assignment:
         """Take back an address from whoever has it."""
-        command = model.ReleaseAddress(_network(request, network), ip)
+        command = model.ReleaseAddress(_network(request, network), ip, callers.caller(request).limited_to)
         return await idempotency.run(_lane(request), command, request=request, shape=_assigned)
 
-    @get("/{vm_id:str}", opt={"refuses": _VM})
+    @get("/{vm_id:str}", opt={"scope": "read", "refuses": _VM})
     async def read_assignment(
         self, vm_id: params.VmId, request: HttpRequest, network: params.OptionalNetwork = None
     ) -> wire.Assignment:
         """Tell which address a VM has."""
         name = _network(request, network)
-        return _assigned(await database(request).read_one(addresses.find_assignment, name, vm_id))
+        found = await database(request).read_one(addresses.find_assignment, name, vm_id)
+        if not callers.caller(request).sees(found.assignment.owner):
+            raise errors.NotAssigned(name, vm_id)
+        return _assigned(found)
 
-    @get("/allocations", opt={"refuses": (errors.UnknownNetwork,), "linked": True})
+    @get("/allocations", opt={"scope": "read", "refuses": (errors.UnknownNetwork,), "linked": True})
     async def list_assignments(
         self,
         request: HttpRequest,
@@ -112,41 +117,49 @@ class Addresses(Controller):
         limit: ManyRows = 10_000,
         after: params.AfterOffset = None,
     ) -> list[wire.Assignment]:
-        """List a network's assignments, by address; the next page is in the Link header."""
-        name, last = _network(request, network), cursors.to_offset(after)
-        found, rows = await database(request).read(_page, name, after=last, limit=limit)
+        """List a network's assignments, by address; the next page is in the Link header.
+
+        With a key, those of the key's own member.
+        """
+        name, last, owner = _network(request, network), cursors.to_offset(after), callers.caller(request).limited_to
+        found, rows = await database(request).read(_page, name, owner=owner, after=last, limit=limit)
         following = cursors.next_after(rows, limit, lambda one: cursors.of_offset(one.offset))
         body = json.encode([_assignment(one, found) for one in rows])
         return cast(list[wire.Assignment], Response(body, headers=_link(following, network=name, limit=limit)))
 
-    @get("/stats", opt={"refuses": (errors.UnknownNetwork,)})
+    @get("/stats", opt={"scope": "read", "refuses": (errors.UnknownNetwork,)})
     async def read_stats(self, request: HttpRequest, network: params.OptionalNetwork = None) -> wire.Stats:
         """Count a network's addresses: total = allocated + reserved + resting + available, at any size."""
         return _stats(await database(request).read_one(addresses.network_stats, _network(request, network)))
 
-    @post("/allocate:batch", opt={"refuses": _GIVING, "idempotent": True})
+    @post("/allocate:batch", opt={"scope": "trade", "refuses": _GIVING, "idempotent": True})
     async def allocate_many(self, data: JSONBody[wire.AllocateMany], request: HttpRequest) -> wire.Allocated:
         """Give up to 1 000 VMs an address each, all or none; the refusal's `index` tells which one it was."""
         command = model.AllocateMany(tuple(_allocate(request, one) for one in data.requests))
         return await idempotency.run(_lane(request), command, request=request, shape=_allocated, status=201)
 
-    @post("/release:batch", status_code=200, opt={"refuses": _VM, "idempotent": True})
+    @post("/release:batch", status_code=200, opt={"scope": "trade", "refuses": _VM, "idempotent": True})
     async def release_many(self, data: JSONBody[wire.ReleaseMany], request: HttpRequest) -> wire.Released:
         """Take back the addresses of up to 1 000 VMs, all or none."""
-        command = model.ReleaseMany(_network(request, data.network), tuple(data.vm_ids))
+        owner = callers.caller(request).limited_to
+        command = model.ReleaseMany(_network(request, data.network), tuple(data.vm_ids), owner)
         return await idempotency.run(_lane(request), command, request=request, shape=_released)
 
-    @post("/reconcile", status_code=200, opt={"refuses": (errors.UnknownNetwork,), "idempotent": True})
+    @post(
+        "/reconcile", status_code=200, opt={"scope": "trade", "refuses": (errors.UnknownNetwork,), "idempotent": True}
+    )
     async def reconcile(self, data: JSONBody[wire.Reconcile], request: HttpRequest) -> wire.Reconciled:
         """Find addresses whose VM is gone, and release them if asked to.
 
-        A VM is gone where it is not among `vm_ids` and got its address more than `grace_seconds` ago.
+        A VM is gone where it is not among `vm_ids` and got its address more than `grace_seconds` ago. With a key, only
+        the addresses of the key's own member are looked at.
         """
         idempotency.key_of(request)  # a wrong key is refused in a dry run too
-        name = _network(request, data.network)
+        name, owner = _network(request, data.network), callers.caller(request).limited_to
         found, orphans = await database(request).read(
             _orphans,
             name,
+            owner=owner,
             live=frozenset(data.vm_ids),
             assigned_before=clock.now() - data.grace_seconds * clock.SECOND,
             limit=model.MAX_BATCH + 1,
@@ -158,7 +171,7 @@ class Addresses(Controller):
         def shape(released: tuple[model.Assigned, ...]) -> wire.Reconciled:
             return wire.Reconciled([_assigned(one) for one in released], applied=True, more=more)
 
-        command = model.ReleaseOrphans(name, tuple((one.vm_id, one.seq) for one in some))
+        command = model.ReleaseOrphans(name, tuple((one.vm_id, one.seq) for one in some), owner)
         return await idempotency.run(_lane(request), command, request=request, shape=shape)
 
 
@@ -166,7 +179,7 @@ class Networks(Controller):
     path = "/api/v1/networks"
     tags = ("networks",)
 
-    @get()
+    @get(opt={"scope": "read"})
     async def list_networks(
         self, request: HttpRequest, limit: params.PageSize = params.DEFAULT_PAGE, after: params.AfterName = None
     ) -> wire.Networks:
@@ -177,6 +190,7 @@ class Networks(Controller):
 
     @post(
         opt={
+            "scope": "admin",
             "refuses": (errors.BadNetwork, errors.NetworkExists, errors.NetworkOverlaps),
             "idempotent": True,
         }
@@ -193,12 +207,12 @@ class Networks(Controller):
         )
         return await idempotency.run(_lane(request), command, request=request, shape=_shape_network, status=201)
 
-    @get("/{network:str}", opt={"refuses": (errors.UnknownNetwork,)})
+    @get("/{network:str}", opt={"scope": "read", "refuses": (errors.UnknownNetwork,)})
     async def read_network(self, network: params.Network, request: HttpRequest) -> wire.Network:
         """Read a network."""
         return _shape_network(await database(request).read_one(addresses.find_network, network))
 
-    @get("/{network:str}/reserved", opt={"refuses": (errors.UnknownNetwork,)})
+    @get("/{network:str}/reserved", opt={"scope": "read", "refuses": (errors.UnknownNetwork,)})
     async def list_reserved(self, network: params.Network, request: HttpRequest) -> wire.ReservedRanges:
         """List the ranges that a network's owner reserved."""
         found = await database(request).read(addresses.list_reserved, network)
@@ -207,7 +221,7 @@ class Networks(Controller):
     @delete(
         "/{network:str}",
         status_code=200,
-        opt={"refuses": (errors.UnknownNetwork, errors.NetworkInUse), "idempotent": True},
+        opt={"scope": "admin", "refuses": (errors.UnknownNetwork, errors.NetworkInUse), "idempotent": True},
     )
     async def delete_network(self, network: params.Network, request: HttpRequest) -> wire.Network:
         """Delete a network to which nothing is assigned; its history stays."""
@@ -233,7 +247,15 @@ def _orphans(tx: Any, /, network: str, **bounds: Any) -> tuple[model.Network, An
 
 
 def _allocate(request: HttpRequest, data: wire.Allocate) -> model.Allocate:
-    return model.Allocate(_network(request, data.network), data.vm_id, data.hostname, data.ip, data.owner)
+    caller = callers.caller(request)
+    return model.Allocate(
+        _network(request, data.network),
+        data.vm_id,
+        data.hostname,
+        data.ip,
+        caller.on_behalf_of(data.owner),
+        own_only=caller.limited_to is not None,
+    )
 
 
 def _is_repeated(outcome: model.Assigned) -> bool:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Controller, Request, delete, get, patch, post
 from litestar.params import FromQuery, JSONBody, QueryParameter
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from marketplace import hours
 from marketplace.database import Lane
 from marketplace.foundation import clock, errors
-from marketplace.foundation.clock import Instant
 from marketplace.hours import model
-from marketplace.http import cursors, idempotency, params
+from marketplace.http import callers, cursors, idempotency, params
+from marketplace.http.callers import Caller
 from marketplace.http.resources import database, resources
 from marketplace.wire import hours as wire
 
@@ -36,19 +35,22 @@ class Seed(Controller):
 
     tags = ("seed",)
 
-    @post("/buy", status_code=200, opt={"refuses": (hours.errors.MarketClosed,), "idempotent": True})
+    @post("/buy", status_code=200, opt={"scope": "trade", "refuses": (hours.errors.MarketClosed,), "idempotent": True})
     async def buy(self, data: JSONBody[wire.Buy], request: HttpRequest) -> wire.Bought:
         """Bid for VM-hours.
 
         Leftover supply is allocated at once, the rest waits. Volume 0 is accepted and does nothing.
         """
+        username = _bidder(callers.caller(request), data.username)
         if data.volume == 0:
             idempotency.key_of(request)  # a wrong key is refused here too
             return wire.Bought(None, 0, 0)
-        command = model.PlaceBid(hours.DEFAULT_MARKET, data.username, data.volume, data.price)
+        command = model.PlaceBid(hours.DEFAULT_MARKET, username, data.volume, data.price)
         return await idempotency.run(_lane(request), command, request=request, shape=_bought)
 
-    @post("/sell", status_code=200, opt={"refuses": (hours.errors.MarketClosed,), "idempotent": True})
+    @post(
+        "/sell", status_code=200, opt={"scope": "supply", "refuses": (hours.errors.MarketClosed,), "idempotent": True}
+    )
     async def sell(self, data: JSONBody[wire.Sell], request: HttpRequest) -> wire.Sold:
         """Offer VM-hours.
 
@@ -57,13 +59,18 @@ class Seed(Controller):
         if data.volume == 0:
             idempotency.key_of(request)
             return wire.Sold(None, 0, 0)
-        command = model.AddSupply(hours.DEFAULT_MARKET, data.volume)
+        provider = callers.caller(request).username
+        command = model.AddSupply(hours.DEFAULT_MARKET, data.volume, provider=provider)
         return await idempotency.run(_lane(request), command, request=request, shape=_sold)
 
-    @get("/allocation", media_type="text/plain", opt={"refuses": (hours.errors.UnknownUser,)})
-    async def allocation(self, username: params.Username, request: HttpRequest) -> str:
-        """Tell how many hours a user was allocated, as a plain integer."""
-        total = await database(request).read_one(hours.total_allocated, hours.DEFAULT_MARKET, username)
+    @get("/allocation", media_type="text/plain", opt={"scope": "read", "refuses": (hours.errors.UnknownUser,)})
+    async def allocation(self, request: HttpRequest, username: params.OptionalUsername = None) -> str:
+        """Tell how many hours a user was allocated, as a plain integer.
+
+        With a key it tells of the key's own member, and the username may be left out.
+        """
+        whose = callers.caller(request).acting_for(username)
+        total = await database(request).read_one(hours.total_allocated, hours.DEFAULT_MARKET, whose)
         return str(total)
 
 
@@ -71,7 +78,7 @@ class Markets(Controller):
     path = "/api/v1/hours/markets"
     tags = ("hours: markets",)
 
-    @get()
+    @get(opt={"scope": "read"})
     async def list_markets(
         self, request: HttpRequest, limit: params.PageSize = params.DEFAULT_PAGE, after: params.AfterName = None
     ) -> wire.Markets:
@@ -83,18 +90,18 @@ class Markets(Controller):
             cursors.next_after(markets, limit, lambda one: cursors.of_name(one.market)),
         )
 
-    @post(opt={"refuses": (hours.errors.MarketExists,), "idempotent": True})
+    @post(opt={"scope": "admin", "refuses": (hours.errors.MarketExists,), "idempotent": True})
     async def create_market(self, data: JSONBody[wire.NewMarket], request: HttpRequest) -> wire.Market:
         """Create a market; it is open at once."""
         command = model.CreateMarket(data.market)
         return await idempotency.run(_lane(request), command, request=request, shape=_market, status=201)
 
-    @get("/{market:str}", opt={"refuses": (hours.errors.UnknownMarket,)})
+    @get("/{market:str}", opt={"scope": "read", "refuses": (hours.errors.UnknownMarket,)})
     async def read_market(self, market: params.Market, request: HttpRequest) -> wire.Market:
         """Read a market."""
         return _market(await database(request).read(hours.find_market, market))
 
-    @patch("/{market:str}", opt={"refuses": (hours.errors.UnknownMarket,)})
+    @patch("/{market:str}", opt={"scope": "admin", "refuses": (hours.errors.UnknownMarket,)})
     async def change_market(
         self, market: params.Market, data: JSONBody[wire.MarketChange], request: HttpRequest
     ) -> wire.Market:
@@ -109,7 +116,7 @@ class Bids(Controller):
     path = "/api/v1/hours/markets/{market:str}/bids"
     tags = ("hours: bids",)
 
-    @get(opt={"refuses": (hours.errors.UnknownMarket,)})
+    @get(opt={"scope": "read", "refuses": (hours.errors.UnknownMarket,)})
     async def list_bids(
         self,
         market: params.Market,
@@ -119,30 +126,39 @@ class Bids(Controller):
         limit: params.PageSize = params.DEFAULT_PAGE,
         after: params.AfterId = None,
     ) -> wire.Bids:
-        """List bids, oldest first."""
-        last = cursors.to_id(after)
+        """List bids, oldest first; with a key, the key's own member's."""
+        last, whose = cursors.to_id(after), callers.caller(request).looking_at(username)
         bids = await database(request).read(
-            hours.list_bids, market, username=username, state=bid_state, after=last, limit=limit
+            hours.list_bids, market, username=whose, state=bid_state, after=last, limit=limit
         )
         return wire.Bids(
             [_bid(one) for one in bids], cursors.next_after(bids, limit, lambda one: cursors.of_id(one.bid_id))
         )
 
-    @post(opt={"refuses": (*_ORDER, hours.errors.NotFillable, hours.errors.ExpiryPassed), "idempotent": True})
+    @post(
+        opt={
+            "scope": "trade",
+            "refuses": (*_ORDER, hours.errors.NotFillable, hours.errors.ExpiryPassed),
+            "idempotent": True,
+        }
+    )
     async def place_bid(self, market: params.Market, data: JSONBody[wire.NewBid], request: HttpRequest) -> wire.Bid:
         """Place a bid.
 
         gtc waits for what is not filled at once, ioc drops it, fok takes all or nothing.
         """
-        command = _place(market, data, field="expires_at")
+        command = _place(callers.caller(request), market, data)
         return await idempotency.run(_lane(request), command, request=request, shape=_bid, status=201)
 
-    @get("/{bid_id:str}", opt={"refuses": (hours.errors.UnknownBid,)})
+    @get("/{bid_id:str}", opt={"scope": "read", "refuses": (hours.errors.UnknownBid,)})
     async def read_bid(self, market: params.Market, bid_id: params.Id, request: HttpRequest) -> wire.Bid:
         """Read a bid."""
-        return _bid(await database(request).read(hours.find_bid, market, bid_id))
+        return await _read_bid(request, market, bid_id)
 
-    @patch("/{bid_id:str}", opt={"refuses": (*_CLOSED_BID, hours.errors.MarketClosed, hours.errors.BelowAllocated)})
+    @patch(
+        "/{bid_id:str}",
+        opt={"scope": "trade", "refuses": (*_CLOSED_BID, hours.errors.MarketClosed, hours.errors.BelowAllocated)},
+    )
     async def amend_bid(
         self, market: params.Market, bid_id: params.Id, data: JSONBody[wire.BidChange], request: HttpRequest
     ) -> wire.Bid:
@@ -151,22 +167,22 @@ class Bids(Controller):
         Less volume keeps the place in the queue; more volume or another price goes to the back of its price.
         """
         if data.volume is UNSET and data.price is UNSET:
-            return _bid(await database(request).read(hours.find_bid, market, bid_id))
+            return await _read_bid(request, market, bid_id)
         volume = None if data.volume is UNSET else data.volume
         price = None if data.price is UNSET else data.price
-        return _bid(await _lane(request).run(model.AmendBid(market, bid_id, volume, price)))
+        return _bid(await _lane(request).run(model.AmendBid(market, bid_id, volume, price, _owner(request))))
 
-    @delete("/{bid_id:str}", status_code=200, opt={"refuses": _CLOSED_BID})
+    @delete("/{bid_id:str}", status_code=200, opt={"scope": "trade", "refuses": _CLOSED_BID})
     async def cancel_bid(self, market: params.Market, bid_id: params.Id, request: HttpRequest) -> wire.Bid:
         """Cancel what is still open of a bid."""
-        return _bid(await _lane(request).run(model.CancelBid(market, bid_id)))
+        return _bid(await _lane(request).run(model.CancelBid(market, bid_id, _owner(request))))
 
 
 class Supplies(Controller):
     path = "/api/v1/hours/markets/{market:str}/supplies"
     tags = ("hours: supplies",)
 
-    @get(opt={"refuses": (hours.errors.UnknownMarket,)})
+    @get(opt={"scope": "read", "refuses": (hours.errors.UnknownMarket,)})
     async def list_supplies(
         self,
         market: params.Market,
@@ -176,36 +192,40 @@ class Supplies(Controller):
         limit: params.PageSize = params.DEFAULT_PAGE,
         after: params.AfterId = None,
     ) -> wire.Supplies:
-        """List supplies, oldest first."""
-        last = cursors.to_id(after)
+        """List supplies, oldest first; with a key, the key's own member's."""
+        last, whose = cursors.to_id(after), callers.caller(request).looking_at(provider)
         supplies = await database(request).read(
-            hours.list_supplies, market, provider=provider, state=supply_state, after=last, limit=limit
+            hours.list_supplies, market, provider=whose, state=supply_state, after=last, limit=limit
         )
         return wire.Supplies(
             [_supply(one) for one in supplies],
             cursors.next_after(supplies, limit, lambda one: cursors.of_id(one.supply_id)),
         )
 
-    @post(opt={"refuses": _ORDER, "idempotent": True})
+    @post(opt={"scope": "supply", "refuses": _ORDER, "idempotent": True})
     async def add_supply(
         self, market: params.Market, data: JSONBody[wire.NewSupply], request: HttpRequest
     ) -> wire.Supply:
         """Add supply; bids below its minimum price do not match."""
-        return await idempotency.run(_lane(request), _offer(market, data), request=request, shape=_supply, status=201)
+        command = _offer(callers.caller(request), market, data)
+        return await idempotency.run(_lane(request), command, request=request, shape=_supply, status=201)
 
-    @get("/{supply_id:str}", opt={"refuses": (hours.errors.UnknownSupply,)})
+    @get("/{supply_id:str}", opt={"scope": "read", "refuses": (hours.errors.UnknownSupply,)})
     async def read_supply(self, market: params.Market, supply_id: params.Id, request: HttpRequest) -> wire.Supply:
         """Read a supply."""
-        return _supply(await database(request).read(hours.find_supply, market, supply_id))
+        found = await database(request).read(hours.find_supply, market, supply_id)
+        if not callers.caller(request).sees(found.provider):
+            raise hours.errors.UnknownSupply(market, supply_id)
+        return _supply(found)
 
     @delete(
         "/{supply_id:str}",
         status_code=200,
-        opt={"refuses": (hours.errors.UnknownSupply, hours.errors.SupplyClosed)},
+        opt={"scope": "supply", "refuses": (hours.errors.UnknownSupply, hours.errors.SupplyClosed)},
     )
     async def withdraw_supply(self, market: params.Market, supply_id: params.Id, request: HttpRequest) -> wire.Supply:
         """Withdraw what is left of a supply."""
-        return _supply(await _lane(request).run(model.WithdrawSupply(market, supply_id)))
+        return _supply(await _lane(request).run(model.WithdrawSupply(market, supply_id, _owner(request))))
 
 
 class Views(Controller):
@@ -218,7 +238,7 @@ class Views(Controller):
     @post(
         "/orders:batch",
         status_code=200,
-        opt={"refuses": (*_ORDER, hours.errors.OrderRefused), "idempotent": True},
+        opt={"scope": ("trade", "supply"), "refuses": (*_ORDER, hours.errors.OrderRefused), "idempotent": True},
     )
     async def run_orders(
         self, market: params.Market, data: JSONBody[wire.Orders], request: HttpRequest
@@ -227,18 +247,19 @@ class Views(Controller):
 
         Each has a result of its own; with `atomic` the first refusal undoes all, and is the answer.
         """
-        orders = tuple(_order(market, one, index) for index, one in enumerate(data.orders))
+        caller = callers.caller(request)
+        orders = tuple(_order(caller, market, one, index) for index, one in enumerate(data.orders))
         command = model.RunOrders(orders, is_atomic=data.atomic)
         return await idempotency.run(_lane(request), command, request=request, shape=_results)
 
-    @get("/book")
+    @get("/book", opt={"scope": "read"})
     async def read_book(
         self, market: params.Market, request: HttpRequest, limit: params.PageSize = params.DEFAULT_PAGE
     ) -> wire.Book:
         """Read the price levels of both sides, best first."""
         return await database(request).read(hours.read_book, market, limit=limit)
 
-    @get("/fills")
+    @get("/fills", opt={"scope": "read"})
     async def list_fills(
         self,
         market: params.Market,
@@ -251,7 +272,7 @@ class Views(Controller):
         fills = await database(request).read(hours.list_fills, market, before=last, limit=limit)
         return wire.Fills([_fill(one) for one in fills], cursors.next_after(fills, limit, _cursor))
 
-    @get("/allocations")
+    @get("/allocations", opt={"scope": "read"})
     async def list_allocations(
         self,
         market: params.Market,
@@ -260,12 +281,12 @@ class Views(Controller):
         limit: params.PageSize = params.DEFAULT_PAGE,
         after: params.AfterPlace = None,
     ) -> wire.Allocations:
-        """List allocations, of one user or of all, oldest first."""
-        last = cursors.to_place(after)
-        found = await database(request).read(hours.list_allocations, market, username=username, after=last, limit=limit)
+        """List allocations, of one user or of all, oldest first; with a key, those of the key's own member."""
+        last, whose = cursors.to_place(after), callers.caller(request).looking_at(username)
+        found = await database(request).read(hours.list_allocations, market, username=whose, after=last, limit=limit)
         return wire.Allocations([_allocation(one) for one in found], cursors.next_after(found, limit, _cursor))
 
-    @get("/candles")
+    @get("/candles", opt={"scope": "read"})
     async def read_candles(
         self,
         market: params.Market,
@@ -280,7 +301,7 @@ class Views(Controller):
         candles = await database(request).read(hours.read_candles, market, interval=interval, limit=limit, **bounds)
         return wire.Candles(market, interval, candles)
 
-    @get("/preview")
+    @get("/preview", opt={"scope": "read"})
     async def preview(
         self, market: params.Market, request: HttpRequest, volume: params.PositiveQuantity, price: params.Quantity
     ) -> wire.Preview:
@@ -294,31 +315,43 @@ CONTROLLERS = (Seed, Markets, Bids, Supplies, Views)
 # ── from the wire ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _place(market: str, data: wire.NewBid, *, field: str) -> model.PlaceBid:
-    expires_at = _expiry(data.expires_at, field=field)
-    return model.PlaceBid(market, data.username, data.volume, data.price, data.time_in_force, expires_at)
+def _bidder(caller: Caller, named: str | UnsetType, *, within: str = "") -> str:
+    return caller.acting_for(None if named is UNSET else named, field=f"{within}username")
 
 
-def _offer(market: str, data: wire.NewSupply) -> model.AddSupply:
-    return model.AddSupply(market, data.volume, data.min_price, data.provider)
+def _owner(request: HttpRequest) -> str | UnsetType:
+    """Return whose things the caller may change; UNSET where anybody's."""
+    only = callers.caller(request).limited_to
+    return UNSET if only is None else only
 
 
-def _order(market: str, data: wire.BuyOrder | wire.SellOrder, index: int) -> model.PlaceBid | model.AddSupply:
+def _place(caller: Caller, market: str, data: wire.NewBid, *, within: str = "") -> model.PlaceBid:
+    username = _bidder(caller, data.username, within=within)
+    expires_at = params.expiry(data.expires_at, field=f"{within}expires_at")
+    return model.PlaceBid(market, username, data.volume, data.price, data.time_in_force, expires_at)
+
+
+def _offer(caller: Caller, market: str, data: wire.NewSupply) -> model.AddSupply:
+    return model.AddSupply(market, data.volume, data.min_price, caller.on_behalf_of(data.provider))
+
+
+def _order(
+    caller: Caller, market: str, data: wire.BuyOrder | wire.SellOrder, index: int
+) -> model.PlaceBid | model.AddSupply:
+    """Read one of many orders, which takes the same scope as it does alone."""
     if isinstance(data, wire.BuyOrder):
-        return _place(market, data, field=f"orders[{index}].expires_at")
-    return _offer(market, data)
+        caller.require("trade")
+        return _place(caller, market, data, within=f"orders[{index}].")
+    caller.require("supply")
+    return _offer(caller, market, data)
 
 
-def _expiry(moment: datetime | None, *, field: str) -> Instant | None:
-    """Read a time of expiry. Raises Invalid where it is outside the years that can be shown in UTC."""
-    if moment is None:
-        return None
-    instant = clock.from_datetime(moment)
-    try:
-        clock.to_datetime(instant)
-    except OverflowError:
-        raise errors.Invalid(f"The field {field} is outside the years 1 to 9999 in UTC.", field=field) from None
-    return instant
+async def _read_bid(request: HttpRequest, market: str, bid_id: int) -> wire.Bid:
+    """Read a bid for who may see it."""
+    found = await database(request).read(hours.find_bid, market, bid_id)
+    if not callers.caller(request).sees(found.username):
+        raise hours.errors.UnknownBid(market, bid_id)
+    return _bid(found)
 
 
 # ── to the wire ──────────────────────────────────────────────────────────────────────────────────────────────────────
