@@ -12,7 +12,8 @@ import marketplace.addresses.tables
 import marketplace.database.log
 import marketplace.database.money
 import marketplace.hours.tables
-import marketplace.identity.tables  # noqa: F401  (they declare their tables)
+import marketplace.identity.tables
+import marketplace.ledger.tables  # noqa: F401  (they declare their tables)
 from marketplace.database.engine import open_database
 from marketplace.database.metadata import BY_TRIGGER, metadata
 

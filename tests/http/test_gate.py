@@ -15,6 +15,7 @@ from marketplace.http.gate import BATCH_SUFFIXES, MAX_BATCH_BODY, MAX_BODY, Gate
 from tests.http.conftest import ORIGIN, Client, Serve
 
 VALUES = {
+    "username": "u1",
     "market": "default",
     "bid_id": "1",
     "supply_id": "1",
@@ -22,7 +23,6 @@ VALUES = {
     "ip": "172.16.0.2",
     "network": "default",
     "name": "docs.js",
-    "username": "u1",
     "key_id": "0123456789abcdef",
 }
 
