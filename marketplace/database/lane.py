@@ -86,6 +86,7 @@ class Lane:
         self._writer: asyncio.Task[None] | None = None
         self._is_closing = False
         self._planned_seq = 0
+        self._listeners: list[Callable[[], object]] = []
         self._lock_statement = f"LOCK TABLE lane_{name} IN EXCLUSIVE MODE"
 
     async def start(self) -> None:
@@ -111,6 +112,10 @@ class Lane:
         """
         answer: Answer = await self._enter(Entry(command, key=key, encode=encode))
         return answer
+
+    def notify(self, listener: Callable[[], object]) -> None:
+        """Call `listener` after each commit of this process: it must be quick, and tell others to look."""
+        self._listeners.append(listener)
 
     @property
     def waiting_orders(self) -> int:
@@ -293,6 +298,8 @@ class Lane:
             return
         told, batch.entries = batch.entries, []  # whatever comes now, they are told this and nothing else
         self._telling.add(told, batch.results)
+        for listener in self._listeners:
+            listener()
         orders = sum(entry.orders for entry in told)
         self._meters.orders.inc(orders)
         self._meters.batch_orders.observe(orders)
