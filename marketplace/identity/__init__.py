@@ -17,10 +17,11 @@ from marketplace.identity.audit import audit
 from marketplace.identity.authentication import Authentication
 from marketplace.identity.keys import make as make_key
 from marketplace.identity.lookups import find_key, find_member, list_keys, list_members
-from marketplace.identity.model import SCOPES, CreateKey, CreateMember, Key, Limit, Member, NoteUses, RevokeKey
+from marketplace.identity.model import KINDS, SCOPES, CreateKey, CreateMember, Key, Limit, Member, NoteUses, RevokeKey
 from marketplace.identity.service import handlers
 
 __all__ = [
+    "KINDS",
     "SCOPES",
     "Authentication",
     "CreateKey",

@@ -15,8 +15,7 @@ from marketplace.database import money, proofs
 from marketplace.database.proofs import Unlawful, require
 from marketplace.foundation.clock import Instant
 from marketplace.identity import model, sql
-from marketplace.identity.model import Key, Member
-from marketplace.identity.service import TOPIC
+from marketplace.identity.model import TOPIC, Key, Member
 from marketplace.identity.tables import api_keys, members
 
 _decode = msgspec.json.Decoder(model.Event).decode

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from marketplace.foundation.clock import Instant
+from marketplace.foundation.kinds import Kind
 
 SCOPES = ("admin", "read", "solve", "supply", "trade")
 """What a key may be for, in alphabetical order, in which they are stored."""
@@ -106,3 +107,11 @@ class KeyRevoked(msgspec.Struct, frozen=True, tag="key_revoked"):
 
 Event = MemberCreated | KeyCreated | KeyRevoked
 """What an entry of the log says."""
+
+TOPIC = "identity"
+
+KINDS = (
+    Kind(TOPIC, MemberCreated, "a member"),
+    Kind(TOPIC, KeyCreated, "a key of a member"),
+    Kind(TOPIC, KeyRevoked, "a key that opens nothing any more"),
+)

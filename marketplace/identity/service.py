@@ -15,7 +15,6 @@ from marketplace.foundation.errors import Refusal
 from marketplace.identity import errors, keys, model, sql
 from marketplace.identity.model import Key, Member
 
-TOPIC = "identity"
 USE_NOTED_AFTER = clock.MINUTE
 """A key's last use is written again once it is this much later."""
 
@@ -132,7 +131,7 @@ def _note_uses(desk: Desk, log: Log, command: model.NoteUses) -> int:
 def _note(log: Log, said: model.MemberCreated | model.KeyCreated | model.KeyRevoked, subject: str) -> int:
     """Append what happened and return its seq."""
     kind = str(said.__struct_config__.tag)
-    return log.append(topic=TOPIC, kind=kind, subject=subject, member=said.username, data=said)
+    return log.append(topic=model.TOPIC, kind=kind, subject=subject, member=said.username, data=said)
 
 
 _DECISIONS: dict[type, Callable[[Desk, Log, Any], Any]] = {

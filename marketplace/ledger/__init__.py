@@ -35,6 +35,7 @@ from marketplace.ledger.lookups import (
 from marketplace.ledger.model import (
     CREDIT,
     CREDIT_DECIMALS,
+    KINDS,
     MAX_AMOUNT,
     SCOPE,
     Account,
@@ -62,6 +63,7 @@ from marketplace.ledger.service import handlers
 __all__ = [
     "CREDIT",
     "CREDIT_DECIMALS",
+    "KINDS",
     "MAX_AMOUNT",
     "SCOPE",
     "Account",

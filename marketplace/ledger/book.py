@@ -18,8 +18,6 @@ from marketplace.ledger import model, sql
 from marketplace.ledger.model import AccountKey
 from marketplace.ledger.postings import Books, Known, Reference
 
-TOPIC = "ledger"
-
 
 def open_books(
     tx: sa.Connection,
@@ -75,4 +73,4 @@ def settle(books: Books, log: Log) -> None:
 def note(log: Log, said: model.Event, subject: str, *, member: str | None) -> int:
     """Append what happened and return its seq."""
     kind = str(said.__struct_config__.tag)
-    return log.append(topic=TOPIC, kind=kind, subject=subject, member=member, data=said)
+    return log.append(topic=model.TOPIC, kind=kind, subject=subject, member=member, data=said)

@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 
 from marketplace.foundation import money
 from marketplace.foundation.clock import Instant
+from marketplace.foundation.kinds import Kind
 
 AccountKind = Literal["wallet", "escrow", "revenue", "external"]
 TransferKind = Literal["transfer", "hold", "capture", "release", "expiry"]
@@ -291,3 +292,15 @@ class AssetAdded(msgspec.Struct, frozen=True, tag="asset_added"):
 
 
 Event = Deposited | Withdrawn | Transferred | HoldExpired | WalletSet | WalletLow | AssetAdded
+
+TOPIC = "ledger"
+
+KINDS = (
+    Kind(TOPIC, Deposited, "money from outside into a wallet"),
+    Kind(TOPIC, Withdrawn, "money out of a wallet"),
+    Kind(TOPIC, Transferred, "a payment of one member to another"),
+    Kind(TOPIC, HoldExpired, "money that was set aside, free again since its time had come"),
+    Kind(TOPIC, WalletSet, "another threshold or credit limit of a wallet"),
+    Kind(TOPIC, WalletLow, "a wallet of which less than its threshold has become available"),
+    Kind(TOPIC, AssetAdded, "an asset", is_public=True),
+)

@@ -14,11 +14,9 @@ from marketplace.database import Apply, Log
 from marketplace.foundation.clock import Instant
 from marketplace.foundation.errors import Refusal
 from marketplace.ledger import errors, model, sql
-from marketplace.ledger.book import TOPIC, note, open_books, settle
+from marketplace.ledger.book import note, open_books, settle
 from marketplace.ledger.model import Account, AccountKey, Deposit, Paid, Pay, Transfer, Withdraw
 from marketplace.ledger.postings import Books
-
-__all__ = ["TOPIC", "handlers"]
 
 
 def handlers(*, starting_credits: int = 0) -> dict[type, Apply]:

@@ -1,0 +1,44 @@
+"""The feed of a process that has the hours market, on each engine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from marketplace import events, hours
+from marketplace.database import Database, Lane, Limits, money
+from marketplace.worker import KINDS
+from tests.events.reading import Clerk
+from tests.services.clock import SettableClock
+
+
+@pytest.fixture
+async def feed(database: Database, hours_lane: Lane) -> AsyncIterator[events.Feed]:
+    """It hears of the lane's commits, as in a server."""
+    opened = events.Feed(database, [hours.LANE], KINDS)
+    opened.listen(hours_lane)
+    yield opened
+    await opened.end()
+
+
+@pytest.fixture
+async def deaf_feed(database: Database) -> AsyncIterator[events.Feed]:
+    """The feed of another process: no lane tells it anything."""
+    opened = events.Feed(database, [hours.LANE], KINDS)
+    yield opened
+    await opened.end()
+
+
+@pytest.fixture
+def clerk(hours_lane: Lane) -> Clerk:
+    return Clerk(hours_lane)
+
+
+@pytest.fixture
+async def money_lane(database: Database, clock: SettableClock) -> AsyncIterator[Lane]:
+    """The started lane that has the cursors, on the settable clock."""
+    lane = Lane(money.LANE, database, events.handlers(), limits=Limits(max_waiting_seconds=60), clock=clock)
+    await lane.start()
+    yield lane
+    await lane.drain()
