@@ -46,7 +46,24 @@ TABLE = {
     "GET /docs": Row(None, "/docs"),
     "GET /docs/assets/{name}": Row(None, "/docs/assets/docs.js"),
     "GET /metrics": Row("read", "/metrics"),
-    "GET /api/v1/events": Row("admin", "/api/v1/events"),
+    "GET /api/v1/events": Row("read", "/api/v1/events"),
+    # What is followed has no end, which a client in this process would wait for: it asks for what there is not.
+    "GET /api/v1/events/stream": Row("read", "/api/v1/events/stream?kind=x", ann=(400, "events.unknown_kind")),
+    # ledger
+    "GET /api/v1/wallets/{username}": Row("read", "/api/v1/wallets/bob", ann=(404, "ledger.unknown_wallet")),
+    "GET /api/v1/wallets/{username}/statement": Row(
+        "read", "/api/v1/wallets/bob/statement", ann=(404, "ledger.unknown_wallet")
+    ),
+    "PATCH /api/v1/wallets/{username}": Row(
+        "trade", "/api/v1/wallets/bob", {"low_balance": "1.00"}, (404, "ledger.unknown_wallet")
+    ),
+    "POST /api/v1/wallets/{username}/deposits": Row("admin", "/api/v1/wallets/bob/deposits", {"amount": "5.00"}),
+    "POST /api/v1/wallets/{username}/withdrawals": Row("admin", "/api/v1/wallets/bob/withdrawals", {"amount": "1.00"}),
+    "POST /api/v1/transfers": Row(
+        "trade", "/api/v1/transfers", {"username": "bob", "to": "cid", "amount": "1.00"}, FORBIDDEN
+    ),
+    "GET /api/v1/assets": Row("read", "/api/v1/assets"),
+    "POST /api/v1/assets": Row("admin", "/api/v1/assets", {"asset": "a{number}", "decimals": 2}),
     # hours
     "POST /buy": Row("trade", "/buy", BUY, FORBIDDEN),
     "POST /sell": Row("supply", "/sell", {"volume": 1}),
@@ -123,6 +140,7 @@ TABLE = {
         "trade supply solve", "/api/v1/keys/{key_id}", ann=(404, "identity.unknown_key")
     ),
 }
+ANSWERED = [name for name in TABLE if not name.endswith("/stream")]
 NOBODY = ("malformed", "unknown", "revoked", "expired")
 
 
@@ -164,6 +182,7 @@ def things(server: Keyed) -> dict[str, Any]:
     supply = server.done("bob", "POST", f"{MARKET}/supplies", json={"volume": 5, "min_price": 9})
     address = server.done("bob", "POST", "/api/v1/ip/allocate", json={"vm_id": f"bobs-{number}"})
     key = server.done("bob", "POST", "/api/v1/keys", json={"scopes": ["solve"]})
+    server.done("admin", "POST", "/api/v1/wallets/bob/deposits", json={"amount": "5.00"})
     server.done("admin", "POST", "/api/v1/networks", json={"network": f"t{number}", "cidr": f"fd01:{number:x}::/64"})
     ids = {"bid_id": bid["bid_id"], "supply_id": supply["supply_id"], "key_id": key["key_id"], "ip": address["ip"]}
     return ids | {"vm_id": f"bobs-{number}", "network": f"t{number}", "number": number, "hex": f"{number:x}"}
@@ -257,13 +276,13 @@ def test_a_member_touches_nothing_of_another(server: Keyed, name: str, things: d
     assert heads(server) == before
 
 
-@pytest.mark.parametrize("name", [name for name, row in TABLE.items() if row.scopes != "admin"])
+@pytest.mark.parametrize("name", [name for name in ANSWERED if TABLE[name].scopes != "admin"])
 def test_a_member_may_do_all_this_with_its_own(server: Keyed, name: str, things: dict[str, Any]) -> None:
     answer = send(server, "bob", name, things)
     assert answer.is_success, answer.text
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", ANSWERED)
 def test_an_admin_may_do_everything_for_anyone(server: Keyed, name: str, things: dict[str, Any]) -> None:
     answer = send(server, "admin", name, things)
     assert answer.is_success, answer.text
