@@ -58,6 +58,7 @@ from marketplace.ledger.model import (
     wallet,
 )
 from marketplace.ledger.postings import Books
+from marketplace.ledger.reports import REPORTS, read_report
 from marketplace.ledger.service import handlers
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "CREDIT_DECIMALS",
     "KINDS",
     "MAX_AMOUNT",
+    "REPORTS",
     "SCOPE",
     "Account",
     "AccountKey",
@@ -96,6 +98,7 @@ __all__ = [
     "list_assets",
     "open_books",
     "quick",
+    "read_report",
     "revenue",
     "settle",
     "starting_credits",
