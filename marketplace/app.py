@@ -27,7 +27,9 @@ from marketplace import addresses, events, identity, worker
 from marketplace.addresses import meters as addresses_meters
 from marketplace.addresses import routes as addresses_routes
 from marketplace.database import Lane, money
+from marketplace.events import meters as events_meters
 from marketplace.events import routes as events_routes
+from marketplace.events import webhook_routes
 from marketplace.foundation import errors, networks
 from marketplace.foundation.settings import Settings, SettingsError
 from marketplace.hours import routes as hours_routes
@@ -55,6 +57,7 @@ HANDLERS = (
     *ledger_routes.HANDLERS,
     *events_routes.HANDLERS,
     *identity_routes.HANDLERS,
+    *webhook_routes.HANDLERS,
     health.livez,
     health.readyz,
     health.metrics,
@@ -80,7 +83,7 @@ def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Lit
         state=State(
             {
                 http_resources.STATE: service,
-                health.METERS: (addresses_meters.read, ledger_meters.read),
+                health.METERS: (addresses_meters.read, events_meters.read, ledger_meters.read),
                 ledger_routes.ASSETS: {},
             }
         ),
