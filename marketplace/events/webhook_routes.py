@@ -25,7 +25,7 @@ HttpRequest = Request[Any, Any, Any]
 
 _ONE = (errors.UnknownWebhook,)
 Before = Annotated[int | None, QueryParameter(ge=1, le=limits.MAX_SEQ, description="`next` of the page before")]
-State = Annotated[str | None, QueryParameter(**params.one_of(wire.DeliveryState))]
+State = Annotated[str | None, QueryParameter(name="state", **params.one_of(wire.DeliveryState))]
 
 
 class Webhooks(Controller):
@@ -129,7 +129,7 @@ class Webhooks(Controller):
         webhook_id: params.Id,
         request: HttpRequest,
         lane: FromQuery[LaneName] = "hours",
-        state: State = None,
+        in_state: State = None,
         limit: params.PageSize = params.DEFAULT_PAGE,
         before: Before = None,
     ) -> wire.Deliveries:
@@ -139,7 +139,7 @@ class Webhooks(Controller):
             webhook_id,
             viewer=_viewer(request),
             lane=lane,
-            state=cast(model.DeliveryState | None, state),  # its pattern admits no other
+            state=cast(model.DeliveryState | None, in_state),  # its pattern admits no other
             before=before,
             limit=limit,
         )
