@@ -26,6 +26,12 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     case.body = _with_plain_integers(case.body)
     if case.headers and re.fullmatch("[!-~]{1,255}", str(case.headers.get(KEY, ""))):
         case.headers[KEY] = uuid.uuid4().hex
+    _mean_what_there_is_in_paths(case)
+    if isinstance(case.body, dict):
+        _mean_what_there_is(case)
+
+
+def _mean_what_there_is_in_paths(case: Any) -> None:
     if case.path.endswith("/events") and isinstance(case.query, dict):
         case.query.pop("wait_seconds", None)  # it would wait
         _replace(case.query, "topic", WORDS, lambda _: "hours")
@@ -36,28 +42,30 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         _replace(case.query, "network", r"[a-z0-9][a-z0-9_.-]{0,63}", lambda _: "default")
     if case.path == "/allocation":
         case.query = {"username": "u1"} | dict(case.query or {})
-    if case.path == "/api/v1/keys" and isinstance(case.body, dict) and "scopes" in case.body:
+
+
+def _mean_what_there_is(case: Any) -> None:
+    if case.path == "/api/v1/keys" and "scopes" in case.body:
         case.body.setdefault("username", "u1")
-    if isinstance(case.body, dict):
-        orders = case.body.get("orders")
-        for one in [case.body, *(orders if isinstance(orders, list) else [])]:
-            if isinstance(one, dict) and {"volume", "price"} <= one.keys() and case.method == "POST":
-                one.setdefault("username", "u1")
-        requests = case.body.get("requests")
-        for one in [case.body, *(requests if isinstance(requests, list) else [])]:
-            _replace(one, "ip", r".{2,45}", _address)
-        if case.path.endswith("/networks"):
-            _replace(case.body, "cidr", r".{3,64}", lambda number: f"fd{number % 256:02x}:{number >> 16:x}::/64")
-            _replace(case.body, "gateway", r".{2,45}", lambda _: None)
-            reserved = case.body.get("reserved")
-            if isinstance(reserved, list) and all(isinstance(one, str) and 2 <= len(one) <= 91 for one in reserved):
-                case.body["reserved"] = []
-        if re.search("/(transfers|wallets/)", case.path):
-            for name in ("amount", "credit_limit", "low_balance"):
-                _replace(case.body, name, r"(0|[1-9][0-9]{0,15})(\.[0-9]{1,12})?", lambda number: f"{number % 9 + 1}.5")
-            _replace(case.body, "asset", r"[a-z0-9][a-z0-9_.-]{0,63}", lambda _: "credit")
-            if "to" in case.body and case.body.get("username") in (None, case.body["to"]):
-                case.body["username"] = "payer"
+    orders = case.body.get("orders")
+    for one in [case.body, *(orders if isinstance(orders, list) else [])]:
+        if isinstance(one, dict) and {"volume", "price"} <= one.keys() and case.method == "POST":
+            one.setdefault("username", "u1")
+    requests = case.body.get("requests")
+    for one in [case.body, *(requests if isinstance(requests, list) else [])]:
+        _replace(one, "ip", r".{2,45}", _address)
+    if case.path.endswith("/networks"):
+        _replace(case.body, "cidr", r".{3,64}", lambda number: f"fd{number % 256:02x}:{number >> 16:x}::/64")
+        _replace(case.body, "gateway", r".{2,45}", lambda _: None)
+        reserved = case.body.get("reserved")
+        if isinstance(reserved, list) and all(isinstance(one, str) and 2 <= len(one) <= 91 for one in reserved):
+            case.body["reserved"] = []
+    if re.search("/(transfers|wallets/)", case.path):
+        for name in ("amount", "credit_limit", "low_balance"):
+            _replace(case.body, name, r"(0|[1-9][0-9]{0,15})(\.[0-9]{1,12})?", lambda number: f"{number % 9 + 1}.5")
+        _replace(case.body, "asset", r"[a-z0-9][a-z0-9_.-]{0,63}", lambda _: "credit")
+        if "to" in case.body and case.body.get("username") in (None, case.body["to"]):
+            case.body["username"] = "payer"
 
 
 def _address(number: int) -> str:

@@ -27,6 +27,9 @@ from tests.services import postgres
 MARKET = "/api/v1/hours/markets/default"
 BUY = {"volume": 1, "price": 0, "username": "bob"}
 FORBIDDEN = (403, "forbidden")
+WEBHOOK = {"url": "https://example.org/"}
+HOOK = "/api/v1/webhooks/{webhook_id}"
+NO_HOOK = (404, "events.unknown_webhook")
 
 
 class Row(NamedTuple):
@@ -49,6 +52,19 @@ TABLE = {
     "GET /api/v1/events": Row("read", "/api/v1/events"),
     # What is followed has no end, which a client in this process would wait for: it asks for what there is not.
     "GET /api/v1/events/stream": Row("read", "/api/v1/events/stream?kind=x", ann=(400, "events.unknown_kind")),
+    "GET /api/v1/webhooks": Row("read", "/api/v1/webhooks?username=bob", ann=FORBIDDEN),
+    "POST /api/v1/webhooks": Row(
+        "trade", "/api/v1/webhooks", {"username": "bob", "url": "https://example.org/"}, FORBIDDEN
+    ),
+    "GET /api/v1/webhooks/{webhook_id}": Row("read", HOOK, ann=NO_HOOK),
+    "PATCH /api/v1/webhooks/{webhook_id}": Row("trade", HOOK, {"topics": ["hours"]}, NO_HOOK),
+    "DELETE /api/v1/webhooks/{webhook_id}": Row("trade", HOOK, ann=NO_HOOK),
+    "POST /api/v1/webhooks/{webhook_id}/rotate": Row("trade", f"{HOOK}/rotate", ann=NO_HOOK),
+    "POST /api/v1/webhooks/{webhook_id}/test": Row("trade", f"{HOOK}/test", ann=NO_HOOK),
+    "GET /api/v1/webhooks/{webhook_id}/deliveries": Row("read", f"{HOOK}/deliveries", ann=NO_HOOK),
+    "POST /api/v1/webhooks/{webhook_id}/replay": Row(
+        "trade", f"{HOOK}/replay", {"lane": "hours", "from_seq": 1, "to_seq": 2}, NO_HOOK
+    ),
     # ledger
     "GET /api/v1/wallets/{username}": Row("read", "/api/v1/wallets/bob", ann=(404, "ledger.unknown_wallet")),
     "GET /api/v1/wallets/{username}/statement": Row(
@@ -182,9 +198,13 @@ def things(server: Keyed) -> dict[str, Any]:
     supply = server.done("bob", "POST", f"{MARKET}/supplies", json={"volume": 5, "min_price": 9})
     address = server.done("bob", "POST", "/api/v1/ip/allocate", json={"vm_id": f"bobs-{number}"})
     key = server.done("bob", "POST", "/api/v1/keys", json={"scopes": ["solve"]})
+    for hook in server.done("bob", "GET", "/api/v1/webhooks")["items"]:  # a member may have twenty
+        server.done("bob", "DELETE", f"/api/v1/webhooks/{hook['webhook_id']}")
+    made = server.done("bob", "POST", "/api/v1/webhooks", json=WEBHOOK)
     server.done("admin", "POST", "/api/v1/wallets/bob/deposits", json={"amount": "5.00"})
     server.done("admin", "POST", "/api/v1/networks", json={"network": f"t{number}", "cidr": f"fd01:{number:x}::/64"})
     ids = {"bid_id": bid["bid_id"], "supply_id": supply["supply_id"], "key_id": key["key_id"], "ip": address["ip"]}
+    ids["webhook_id"] = made["webhook"]["webhook_id"]
     return ids | {"vm_id": f"bobs-{number}", "network": f"t{number}", "number": number, "hex": f"{number:x}"}
 
 
@@ -246,7 +266,15 @@ def test_nobody_is_let_in_without_a_good_key(server: Keyed, name: str) -> None:
             assert answer.headers["www-authenticate"] == "Bearer"
 
 
-SOME = {"bid_id": 1, "supply_id": 1, "vm_id": "vm", "ip": "172.16.0.9", "key_id": "f" * 16, "network": "n"}
+SOME = {
+    "bid_id": 1,
+    "supply_id": 1,
+    "vm_id": "vm",
+    "ip": "172.16.0.9",
+    "webhook_id": 1,
+    "key_id": "f" * 16,
+    "network": "n",
+}
 
 
 @pytest.mark.parametrize("name", TABLE)

@@ -24,6 +24,7 @@ VALUES = {
     "network": "default",
     "name": "docs.js",
     "key_id": "0123456789abcdef",
+    "webhook_id": "1",
 }
 
 
