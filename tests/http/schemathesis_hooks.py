@@ -45,8 +45,8 @@ def _mean_what_there_is_in_paths(case: Any) -> None:
 
 
 def _mean_what_there_is(case: Any) -> None:
-    if case.path == "/api/v1/keys" and "scopes" in case.body:
-        case.body.setdefault("username", "u1")
+    if case.path == "/api/v1/keys" and case.body.get("username") is None:
+        case.body["username"] = "u1"
     orders = case.body.get("orders")
     for one in [case.body, *(orders if isinstance(orders, list) else [])]:
         if isinstance(one, dict) and {"volume", "price"} <= one.keys() and case.method == "POST":
