@@ -19,12 +19,9 @@ NOBODY = "http://127.0.0.1:1"
 COMMANDS = [
     "", "serve", "work", "db", "db upgrade", "db check", "db audit", "buy", "sell", "allocation", "book", "bids", "log",
     "report", "demo", "simulate", "ip", "ip allocate", "ip release", "ip show", "ip list", "ip stats", "ip networks",
-<<<<<<< HEAD
     "ip reconcile", "keys", "keys create", "keys list", "keys revoke", "members", "members create", "members list",
-=======
     "ip reconcile", "wallet", "wallet show", "wallet statement", "wallet deposit", "wallet withdraw", "wallet transfer",
     "wallet set",
->>>>>>> c0304c8 (Tell of wallets: a guide, the decision, operations)
 ]  # fmt: skip
 
 WRONG = [
@@ -62,13 +59,10 @@ WRONG = [
 CLIENT_COMMANDS = [
     "buy u1 1 1", "sell 1", "allocation u1", "book", "bids", "log", "log --follow", "simulate -n 1",
     "ip allocate vm-1", "ip release vm-1", "ip release --ip 10.0.0.1", "ip show vm-1", "ip list", "ip stats",
-<<<<<<< HEAD
     "ip networks", "keys create --key mk_1", "keys list --key mk_1", "keys revoke 0123456789abcdef --key mk_1",
     "members create ann", "members list",
-=======
     "ip networks", "wallet show ann", "wallet statement ann", "wallet deposit ann 1", "wallet withdraw ann 1",
     "wallet transfer ann bob 1", "wallet set ann --low-balance 1",
->>>>>>> c0304c8 (Tell of wallets: a guide, the decision, operations)
 ]  # fmt: skip
 
 
@@ -88,11 +82,8 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 
 def test_the_list_of_commands_here_is_whole() -> None:
     app = root.make_app()
-<<<<<<< HEAD
-    listed = {*app, *(f"{group} {name}" for group in ("db", "ip", "keys", "members") for name in app[group])}
-=======
-    listed = {*app, *(f"{group} {name}" for group in ("db", "ip", "wallet") for name in app[group])}
->>>>>>> c0304c8 (Tell of wallets: a guide, the decision, operations)
+    groups = ("db", "ip", "keys", "members", "wallet")
+    listed = {*app, *(f"{group} {name}" for group in groups for name in app[group])}
     names = {name for name in listed if not name.rpartition(" ")[2].startswith("-")}
     assert names == set(COMMANDS) - {""}
 

@@ -64,13 +64,7 @@ def test_the_examples_of_the_command_line_run(
 def test_the_guide_names_every_command() -> None:
     text = (GUIDES / "cli.md").read_text(encoding="utf-8")
     app = root.make_app()
-<<<<<<< HEAD
-    groups = ("db", "ip", "keys", "members")
+    groups = ("db", "ip", "keys", "members", "wallet")
     names = [*app, *(f"{group} {name}" for group in groups for name in app[group])]
     for name in [name for name in names if "-" not in name and name not in groups]:
-=======
-    for name in [name for name in app if not name.startswith("-") and name not in ("db", "ip", "wallet")] + [
-        f"{group} {name}" for group in ("ip", "wallet") for name in app[group] if not name.startswith("-")
-    ]:
->>>>>>> c0304c8 (Tell of wallets: a guide, the decision, operations)
         assert f"`{name}`" in text

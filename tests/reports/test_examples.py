@@ -10,12 +10,8 @@ from marketplace.cli import root
 from tests.conftest import StartServer
 from tests.reports import documents, examples
 
-<<<<<<< HEAD
-WITH_EXAMPLES = ["README.md", *(f"docs/guide/{name}.md" for name in ("addresses", "api", "events", "hours"))]
-WITH_KEYS = "docs/guide/keys.md"
-=======
 WITH_EXAMPLES = ["README.md", *(f"docs/guide/{name}.md" for name in ("addresses", "api", "events", "hours", "wallets"))]
->>>>>>> c0304c8 (Tell of wallets: a guide, the decision, operations)
+WITH_KEYS = "docs/guide/keys.md"
 
 
 def test_every_document_with_examples_is_checked() -> None:
