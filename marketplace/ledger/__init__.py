@@ -1,0 +1,1 @@
+"""Wallets and what moves between them: double entry, nothing lost."""
