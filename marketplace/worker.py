@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 import structlog
 from prometheus_client import Counter, Histogram
 
-from marketplace import addresses, hours
+from marketplace import addresses, hours, ledger
 from marketplace.database import Apply, Database, Lane, Limits, locking, money, open_database, schema
 from marketplace.database.upkeep import Forget
 from marketplace.foundation.jobs import Job
@@ -21,13 +21,18 @@ from marketplace.foundation.settings import Settings, SettingsError
 from marketplace.hours import jobs as hours_jobs
 from marketplace.http import logs
 from marketplace.http.resources import Resources
+from marketplace.ledger import jobs as ledger_jobs
 
-LANES: Mapping[str, Mapping[type, Apply]] = {
-    hours.LANE: hours.handlers(),
-    addresses.LANE: addresses.handlers(),
-    money.LANE: {},
-}
-"""Every lane, with the functions that run its commands."""
+LANES = (hours.LANE, addresses.LANE, money.LANE)
+
+
+def handlers(settings: Settings) -> Mapping[str, Mapping[type, Apply]]:
+    """Return for every lane the functions that run its commands."""
+    return {
+        hours.LANE: hours.handlers(),
+        addresses.LANE: addresses.handlers(),
+        money.LANE: {**ledger.handlers(starting_credits=ledger.starting_credits(settings.open_starting_credits))},
+    }
 
 
 async def forget_old_answers(_database: Database, lane: Lane) -> int:
@@ -40,6 +45,7 @@ async def forget_old_answers(_database: Database, lane: Lane) -> int:
 
 JOBS: Sequence[tuple[str, Sequence[Job]]] = (
     (hours.LANE, hours_jobs.JOBS),
+    (money.LANE, ledger_jobs.JOBS),
     *((lane, [Job(f"{lane}.forget_old_answers", every_seconds=600, run=forget_old_answers)]) for lane in LANES),
 )
 """Every module's jobs, with the lane that each writes to; and what is done for every lane."""
@@ -66,7 +72,7 @@ def resources(settings: Settings) -> Resources:
         max_waiting_orders=settings.max_waiting_orders,
         max_waiting_seconds=settings.max_waiting_seconds,
     )
-    lanes = {name: Lane(name, database, handlers, limits=limits) for name, handlers in LANES.items()}
+    lanes = {name: Lane(name, database, run, limits=limits) for name, run in handlers(settings).items()}
     return Resources(settings, database, lanes)
 
 

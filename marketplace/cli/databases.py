@@ -49,11 +49,12 @@ async def find_faults(settings: Settings) -> list[str]:
 
 async def _audit(settings: Settings) -> tuple[list[str], str]:
     """Return the faults, and how much was looked at, as one snapshot has it."""
-    from marketplace import addresses, hours
+    from marketplace import addresses, hours, ledger
 
     async with opened(settings) as database:
         await require_schema(database)
-        return await database.report(lambda tx: ([*hours.audit(tx), *addresses.audit(tx)], _size(tx)))
+        audits = (hours.audit, addresses.audit, ledger.audit)
+        return await database.report(lambda tx: ([fault for audit in audits for fault in audit(tx)], _size(tx)))
 
 
 def _size(tx: sa.Connection) -> str:
@@ -65,6 +66,7 @@ def _size(tx: sa.Connection) -> str:
         ("allocations", "SELECT coalesce(sum(allocations), 0) FROM report_allocations"),
         ("hours allocated", "SELECT coalesce(sum(volume), 0) FROM report_allocations"),
         ("addresses assigned", "SELECT count(*) FROM report_current_assignments"),
+        ("transfers", "SELECT coalesce(max(transfer_id), 0) FROM transfers"),
     )
     return ", ".join(f"{what} {int(tx.scalar(text(statement)))}" for what, statement in counts)
 

@@ -56,6 +56,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     network_alarm_percent: Annotated[int, Meta(ge=1, le=100)] = 90
     """Share of a network's usable addresses whose use sounds its alarm in the metrics."""
 
+    open_starting_credits: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 1000
+    """What a wallet opens with where callers have no keys, in whole credits; 0: nothing."""
+
     max_batch: Count = 1000
     """Orders that may share one transaction; 1 means one transaction an order."""
     max_waiting_orders: Count = 20_000

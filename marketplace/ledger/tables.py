@@ -10,10 +10,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from marketplace.database.metadata import BY_TRIGGER, metadata
+from marketplace.ledger.model import MAX_AMOUNT, MAX_DECIMALS
 
-MAX_DECIMALS = 12
-MAX_AMOUNT = 10**15
-"""The most that one transfer may move: a thousand million credits."""
 MAX_TOTAL = 45 * 10**17
 """What no total of an account may pass, so that the sum of two fits 63 bits."""
 

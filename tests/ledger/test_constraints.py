@@ -41,7 +41,14 @@ def transfer(transfer_id: int, debit: int, credit: int, amount: int, **other: An
 
 
 def end(kind: str, hold_id: int, held: int, *, amount: int | None = None, **other: Any) -> str:
-    given = {"kind": kind, "hold_id": hold_id, "held_amount": held, "debit": 2, "credit": 4, "transfer_id": 6} | other
+    given: dict[str, Any] = {
+        "kind": kind,
+        "hold_id": hold_id,
+        "held_amount": held,
+        "debit": 2,
+        "credit": 4,
+        "transfer_id": 6,
+    } | other
     return transfer(
         given.pop("transfer_id"), given.pop("debit"), given.pop("credit"), held if amount is None else amount, **given
     )

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from marketplace import ledger
+from marketplace.database import Database, Lane, Limits, money
+from tests.ledger import house
+from tests.ledger.desk import Desk
+from tests.services.clock import SettableClock
+
+
+@contextlib.asynccontextmanager
+async def opened(database: Database, clock: SettableClock, *, starting_credits: int = 0) -> AsyncIterator[Desk]:
+    """Open a desk on the settable clock. Afterwards the books must balance."""
+    handlers = {
+        **ledger.handlers(starting_credits=starting_credits),
+        **house.handlers(starting_credits=starting_credits),
+    }
+    lane = Lane(money.LANE, database, handlers, limits=Limits(max_waiting_seconds=60), clock=clock)
+    await lane.start()
+    desk = Desk(lane, database, clock)
+    yield desk
+    await lane.drain()
+    assert await desk.audit() == []
+
+
+@pytest.fixture
+async def desk(database: Database, clock: SettableClock) -> AsyncIterator[Desk]:
+    """The ledger, prepaid: wallets open with nothing in them."""
+    async with opened(database, clock) as one:
+        yield one
+
+
+@pytest.fixture
+async def generous(database: Database, clock: SettableClock) -> AsyncIterator[Desk]:
+    """The ledger, where wallets open with 1 000 micro-credits."""
+    async with opened(database, clock, starting_credits=1_000) as one:
+        yield one
