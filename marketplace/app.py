@@ -37,6 +37,8 @@ from marketplace.http.gate import Gate
 from marketplace.http.requests import StrictRequest
 from marketplace.http.resources import Resources
 from marketplace.http.telemetry import Telemetry
+from marketplace.ledger import meters as ledger_meters
+from marketplace.ledger import routes as ledger_routes
 
 SETTINGS_VARIABLE = "MARKETPLACE_CONFIG_JSON"
 """How the server's processes are told their settings."""
@@ -44,6 +46,7 @@ SETTINGS_VARIABLE = "MARKETPLACE_CONFIG_JSON"
 HANDLERS = (
     *hours_routes.CONTROLLERS,
     *addresses_routes.HANDLERS,
+    *ledger_routes.HANDLERS,
     *events_routes.HANDLERS,
     health.livez,
     health.readyz,
@@ -63,7 +66,13 @@ def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Lit
         route_handlers=[*HANDLERS, *extra_handlers],
         request_class=StrictRequest,
         exception_handlers=dict(problems.EXCEPTION_HANDLERS),
-        state=State({http_resources.STATE: service, health.METERS: (addresses_meters.read,)}),
+        state=State(
+            {
+                http_resources.STATE: service,
+                health.METERS: (addresses_meters.read, ledger_meters.read),
+                ledger_routes.ASSETS: {},
+            }
+        ),
         lifespan=[lambda app: _running(app, service)],
         openapi_config=None,
         logging_config=None,

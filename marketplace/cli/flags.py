@@ -20,6 +20,7 @@ CONFIG_VARIABLE = "MARKETPLACE_CONFIG"
 NETWORK = Group.create_ordered("Network")
 DATABASE = Group.create_ordered("Database")
 ADDRESSES = Group.create_ordered("Addresses")
+WALLETS = Group.create_ordered("Wallets")
 LANES = Group.create_ordered("Lanes")
 OTHER = Group.create_ordered("Logs and processes")
 
@@ -98,6 +99,9 @@ class ServerFlags:
     ] = None
     network_alarm_percent: Annotated[
         int | None, _flag(help="Use of a network that sounds its alarm in /metrics (90).", group=ADDRESSES)
+    ] = None
+    open_starting_credits: Annotated[
+        int | None, _flag(help="Credits that a wallet opens with, without keys (1000).", group=WALLETS)
     ] = None
     tls_cert: Annotated[Path | None, _flag(help="Certificate chain (PEM), to serve https.", group=NETWORK)] = None
     tls_key: Annotated[Path | None, _flag(help="Its private key (PEM).", group=NETWORK)] = None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError, Group, Parameter
 
 import marketplace
-from marketplace.cli import databases, demo, ip, log, reports, serving, simulation, terminal, trading
+from marketplace.cli import databases, demo, ip, log, reports, serving, simulation, terminal, trading, wallet
 
 HELP_COLUMNS = 120
 
@@ -49,7 +49,16 @@ def make_app() -> App:
         pool.command(command)
     pool.command(ip.list_, name="list")
     app.command(pool)
+    app.command(_wallets())
     return app
+
+
+def _wallets() -> App:
+    wallets = App(name="wallet", help="Look into wallets, and move money between them.", group=TRADING)
+    for command in (wallet.show, wallet.statement, wallet.deposit, wallet.withdraw, wallet.transfer):
+        wallets.command(command)
+    wallets.command(wallet.set_, name="set")
+    return wallets
 
 
 def run(arguments: Sequence[str]) -> int:

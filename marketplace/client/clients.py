@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from marketplace.client import address_calls, calls
+from marketplace.client import address_calls, calls, wallet_calls
 from marketplace.client.exchange import DEFAULT_RETRY, Patience, Retry, converse
 from marketplace.client.requests import Call, Listing
 
@@ -134,6 +134,14 @@ class Client:
     reserved_ranges = _now(address_calls.reserved_ranges)
     create_network = _now(address_calls.create_network)
     delete_network = _now(address_calls.delete_network)
+    wallet = _now(wallet_calls.wallet)
+    statement = _pages(wallet_calls.statement)
+    deposit = _now(wallet_calls.deposit)
+    withdraw = _now(wallet_calls.withdraw)
+    transfer = _now(wallet_calls.transfer)
+    set_wallet = _now(wallet_calls.set_wallet)
+    assets = _pages(wallet_calls.assets)
+    add_asset = _now(wallet_calls.add_asset)
 
     def send(self, call: Call[T]) -> T:
         """Carry out a call. Raises MarketplaceError."""
@@ -240,6 +248,14 @@ class AsyncClient:
     reserved_ranges = _awaited(address_calls.reserved_ranges)
     create_network = _awaited(address_calls.create_network)
     delete_network = _awaited(address_calls.delete_network)
+    wallet = _awaited(wallet_calls.wallet)
+    statement = _async_pages(wallet_calls.statement)
+    deposit = _awaited(wallet_calls.deposit)
+    withdraw = _awaited(wallet_calls.withdraw)
+    transfer = _awaited(wallet_calls.transfer)
+    set_wallet = _awaited(wallet_calls.set_wallet)
+    assets = _async_pages(wallet_calls.assets)
+    add_asset = _awaited(wallet_calls.add_asset)
 
     async def send(self, call: Call[T]) -> T:
         """Carry out a call. Raises MarketplaceError."""

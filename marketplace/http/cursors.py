@@ -15,9 +15,15 @@ ID_PATTERN = r"^[0-7][0-9a-f]{15}$"
 PLACE_PATTERN = r"^[0-7][0-9a-f]{15}[0-7][0-9a-f]{7}$"
 NAME_PATTERN = r"^(2d|2e|5f|3[0-9]|6[1-9a-f]|7[0-9a])+$"
 OFFSET_PATTERN = r"^[0-9a-f]{32}$"
+LINE_PATTERN = r"^([0-7][0-9a-f]{15}){3}$"
 
 Place = tuple[int, int]
 """A seq, and a position in what its command brought about."""
+
+Line = tuple[int, int, int]
+"""A row's id, and two amounts of either sign, less than 2**62."""
+
+_MIDDLE = 2**62
 
 
 def of_id(number: int) -> str:
@@ -40,12 +46,25 @@ def of_offset(offset: int) -> str:
     return f"{offset:032x}"
 
 
+def of_line(line: Line) -> str:
+    """Write the place of a line in a list that goes on with what the amounts were there."""
+    number, *amounts = line
+    return of_id(number) + "".join(of_id(amount + _MIDDLE) for amount in amounts)
+
+
 def to_id(cursor: str | None) -> int | None:
     return None if cursor is None else int(cursor, 16)
 
 
 def to_place(cursor: str | None) -> Place | None:
     return None if cursor is None else (int(cursor[:16], 16), int(cursor[16:], 16))
+
+
+def to_line(cursor: str | None) -> Line | None:
+    if cursor is None:
+        return None
+    number, one, other = (int(cursor[start : start + 16], 16) for start in (0, 16, 32))
+    return number, one - _MIDDLE, other - _MIDDLE
 
 
 def to_name(cursor: str | None) -> str | None:

@@ -27,6 +27,7 @@ def _meta(annotated: Any) -> msgspec.Meta:
 _username = _meta(limits.Username)
 _market = _meta(limits.MarketName)
 _vm_id = _meta(limits.VmId)
+_owner = _meta(limits.OwnerInPath)
 _page = _meta(limits.PageSize)
 _cursor = _meta(limits.Cursor)
 
@@ -46,12 +47,15 @@ Market = Annotated[str, PathParameter(**_text(_market))]
 Network = Market
 OptionalNetwork = Annotated[str | None, QueryParameter(**_text(_market))]
 VmId = Annotated[str, PathParameter(**_text(_vm_id))]
+Owner = Annotated[str, PathParameter(**_text(_owner))]
 Id = Annotated[int, PathParameter(ge=1, le=limits.MAX_SEQ)]
 Username = Annotated[str, QueryParameter(**_text(_username))]
+Asset = Annotated[str, QueryParameter(**_text(_market))]
 OptionalUsername = Annotated[str | None, QueryParameter(**_text(_username))]
 PageSize = Annotated[int, QueryParameter(ge=1, le=_page.le, description=_page.description)]
 AfterId = Annotated[str | None, QueryParameter(pattern=cursors.ID_PATTERN, description=_cursor.description)]
 AfterPlace = Annotated[str | None, QueryParameter(pattern=cursors.PLACE_PATTERN, description=_cursor.description)]
+AfterLine = Annotated[str | None, QueryParameter(pattern=cursors.LINE_PATTERN, description=_cursor.description)]
 AfterOffset = Annotated[str | None, QueryParameter(pattern=cursors.OFFSET_PATTERN, description=_cursor.description)]
 AfterName = Annotated[
     str | None,

@@ -218,7 +218,16 @@ def _public_name(handler: HTTPRouteHandler, name: str) -> str:
 
 def _shapes() -> dict[str, str]:
     """Say in words what a pattern means, instead of showing it."""
-    metas = [get_args(annotated)[1] for annotated in (limits.Username, limits.MarketName, limits.VmId, limits.Hostname)]
+    shaped = (
+        limits.Username,
+        limits.MarketName,
+        limits.VmId,
+        limits.Hostname,
+        limits.OwnerInPath,
+        limits.Amount,
+        limits.Reference,
+    )
+    metas = [get_args(annotated)[1] for annotated in shaped]
     return {f"Expected `str` matching regex {meta.pattern!r}": f"expected {meta.description}" for meta in metas}
 
 

@@ -62,6 +62,41 @@ Hostname = Annotated[
     ),
 ]
 
+AssetName = MarketName
+
+# A name of a path's own part: neither empty nor one that would not survive in a path.
+OwnerInPath = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern=r"^(?!\.\.?$)[^\s/\x00-\x1f\x7f-\x9f]([^/\x00-\x1f\x7f-\x9f]*[^\s/\x00-\x1f\x7f-\x9f])?$(?!\n)",
+        description="a username; one with a slash cannot stand in a path",
+    ),
+]
+
+Amount = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=29,
+        pattern=r"^(0|[1-9][0-9]{0,15})(\.[0-9]{1,12})?$(?!\n)",
+        description="a decimal number as text, such as 12 or 3.50, with at most as many decimals as the asset has",
+    ),
+]
+
+Reason = Annotated[str, Meta(min_length=1, max_length=64, pattern=_TRIMMED, description="what for, in a few words")]
+
+Reference = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern=r"^[A-Za-z0-9._:@-]+$(?!\n)",
+        description="1 to 128 letters, digits and . _ : @ -",
+    ),
+]
+
 Volume = Annotated[int, Meta(ge=0, le=MAX_QUANTITY, description="VM-hours")]
 PositiveVolume = Annotated[int, Meta(ge=1, le=MAX_QUANTITY, description="VM-hours")]
 Price = Annotated[int, Meta(ge=0, le=MAX_QUANTITY, description="credits per VM-hour")]

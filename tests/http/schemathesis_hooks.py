@@ -1,9 +1,9 @@
 """What a schema cannot say, and a run of Schemathesis must know.
 
 An integer is written as an integer: JSON Schema takes 3.0 for one, and we refuse it. An Idempotency-Key belongs to one
-request: the same one over another is refused (422), which is no matter of either's own shape. Text of the right length
-is not yet an address of the network that is meant, nor the name of something that there is: where the shape is right,
-it is replaced by one that is.
+request: the same one over another is refused (422), which is no matter of either's own shape. Text of the right shape
+is not yet an amount of the asset or an address of the network that is meant, nor the name of something that there is:
+where the shape is right, it is replaced by one that is.
 """
 
 from __future__ import annotations
@@ -36,7 +36,15 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         if case.path.endswith("/networks"):
             _replace(case.body, "cidr", r".{3,64}", lambda number: f"fd{number % 256:02x}:{number >> 16:x}::/64")
             _replace(case.body, "gateway", r".{2,45}", lambda _: None)
-            _replace(case.body, "reserved", r"\[('[^']{2,91}'(, )?)*\]", lambda _: [])
+            reserved = case.body.get("reserved")
+            if isinstance(reserved, list) and all(isinstance(one, str) and 2 <= len(one) <= 91 for one in reserved):
+                case.body["reserved"] = []
+        if re.search("/(transfers|wallets/)", case.path):
+            for name in ("amount", "credit_limit", "low_balance"):
+                _replace(case.body, name, r"(0|[1-9][0-9]{0,15})(\.[0-9]{1,12})?", lambda number: f"{number % 9 + 1}.5")
+            _replace(case.body, "asset", r"[a-z0-9][a-z0-9_.-]{0,63}", lambda _: "credit")
+            if "to" in case.body and case.body.get("username") in (None, case.body["to"]):
+                case.body["username"] = "payer"
 
 
 def _address(number: int) -> str:
@@ -47,7 +55,7 @@ def _address(number: int) -> str:
 def _replace(fields: Any, name: str, pattern: str, stand_in: Any) -> None:
     """Put what there is in the place of a value that has the right shape and no meaning."""
     value = fields.get(name) if isinstance(fields, dict) else None
-    if isinstance(value, str | list) and re.fullmatch(pattern, unquote(str(value)), re.DOTALL | re.ASCII):
+    if isinstance(value, str) and re.fullmatch(pattern, unquote(str(value)), re.DOTALL | re.ASCII):
         fields[name] = stand_in(zlib.crc32(str(value).encode()))
 
 

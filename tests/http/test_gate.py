@@ -15,6 +15,7 @@ from marketplace.http.gate import BATCH_SUFFIXES, MAX_BATCH_BODY, MAX_BODY, Gate
 from tests.http.conftest import ORIGIN, Client, Serve
 
 VALUES = {
+    "username": "u1",
     "market": "default",
     "bid_id": "1",
     "supply_id": "1",

@@ -13,10 +13,10 @@ from marketplace.ledger.postings import Books, Known
 ANN, BOB, HOUSE = wallet("ann"), wallet("bob"), revenue("house")
 
 
-def books(*, ann: int = 100, starting_credits: int = 0, **more: int) -> Books:
+def books(*, ann: int = 100, starting_credits: int = 0, low_balance: int | None = None) -> Books:
     """Open books in which ann has an amount, and nobody else anything."""
     outside = Account(1, *external(), posted_debits=ann)
-    wallet_of_ann = Account(2, *ANN, posted_credits=ann, **more)
+    wallet_of_ann = Account(2, *ANN, posted_credits=ann, low_balance=low_balance)
     known = Known([outside, wallet_of_ann], {"credit": 6, "hour": 0}, [], [], [], last_transfer_id=7, last_account_id=2)
     return Books(known, now=1_000, starting_credits=starting_credits)
 
@@ -131,5 +131,5 @@ def test_an_amount_is_read_and_written_exactly(text: str, decimals: int, units: 
     "text", ["", ".", "1.", ".5", "01", "-1", "+1", "1e3", "1,5", " 1", "1 ", "1.0000000", "١", "NaN"]
 )
 def test_what_is_no_amount_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="amount|decimals"):
+    with pytest.raises(ValueError, match=r"amount|decimals"):
         money.parse_amount(text, decimals=6)
