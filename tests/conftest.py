@@ -181,6 +181,20 @@ async def addresses_lane(database: Database, clock: Callable[[], int]) -> AsyncI
     await lane.drain()
 
 
+@pytest.fixture
+async def money_lane(database: Database, clock: Callable[[], int]) -> AsyncIterator[Lane]:
+    """The started lane of the ledger on the settable clock, with a made-up module that holds money."""
+    from marketplace import ledger
+    from marketplace.database import Lane, Limits, money
+    from tests.ledger import house
+
+    handlers = {**ledger.handlers(), **house.handlers()}
+    lane = Lane(money.LANE, database, handlers, limits=Limits(max_waiting_seconds=60), clock=clock)
+    await lane.start()
+    yield lane
+    await lane.drain()
+
+
 # ── processes ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

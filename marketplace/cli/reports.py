@@ -59,9 +59,9 @@ def report(
 
 def _readers() -> dict[str, Callable[..., Rows]]:
     """Return every report with the function that reads it."""
-    from marketplace import addresses, hours
+    from marketplace import addresses, hours, ledger
 
-    return dict.fromkeys(hours.REPORTS, hours.read_report) | dict.fromkeys(addresses.REPORTS, addresses.read_report)
+    return {name: module.read_report for module in (hours, addresses, ledger) for name in module.REPORTS}
 
 
 async def _read(settings: Settings, name: str, *, limit: int) -> Rows:

@@ -57,12 +57,14 @@ from marketplace.ledger.model import (
     wallet,
 )
 from marketplace.ledger.postings import Books
+from marketplace.ledger.reports import REPORTS, read_report
 from marketplace.ledger.service import handlers
 
 __all__ = [
     "CREDIT",
     "CREDIT_DECIMALS",
     "MAX_AMOUNT",
+    "REPORTS",
     "SCOPE",
     "Account",
     "AccountKey",
@@ -94,6 +96,7 @@ __all__ = [
     "list_assets",
     "open_books",
     "quick",
+    "read_report",
     "revenue",
     "settle",
     "starting_credits",
