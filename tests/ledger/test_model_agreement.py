@@ -29,7 +29,7 @@ from tests.services.clock import SettableClock
 
 pytestmark = pytest.mark.property
 
-SEQUENCES, STEPS = 200, 20
+SEQUENCES, STEPS = 200, 30
 LONG_SEQUENCES, LONG_STEPS = 2_000, 100
 
 NAMES = ("ann", "bob", "cy")
@@ -86,22 +86,36 @@ class Machine(RuleBasedStateMachine):
         self.add(Release(self.pick(which), reference, self.scope))
 
     def pick(self, which: int) -> int:
-        """Choose a hold, mostly one that there is."""
-        known = self.hold_ids
+        """Choose a hold: mostly one of the last few, so that several want the same one."""
+        known = self.hold_ids[-2:]
         return known[which % len(known)] if known and which else 10**9
 
     @rule(name=names, limit=st.sampled_from((0, 20, 40)))
     def limit(self, name: str, limit: int) -> None:
         self.add(SetWallet(name, credit_limit=limit, scope=self.scope))
 
-    @rule(after=st.integers(0, 2))
-    def commit(self, after: int) -> None:
+    @rule(after=st.integers(0, 3))
+    def wait(self, after: int) -> None:
         """Let what waits share a transaction, and let time go by."""
         self.settle()
         self.desk.clock.advance(after)
         self.simple.now = self.desk.clock()
-        self.run(self.desk.run(ExpireHolds()))
+
+    @rule()
+    def expire(self) -> None:
+        """Let the clock come by."""
+        self.settle()
+        self.run(self.desk.run(ExpireHolds(10**6)))
         self.simple.expire(10**6)
+
+    @rule(name=names, to=names, amount=amounts, after=st.integers(0, 3))
+    def hold_and_end_twice(self, name: str, to: str, amount: int, after: int) -> None:
+        """Make a hold of two seconds and let two want to end it at once, in time or late."""
+        self.settle()
+        self.hold(name, to, amount, None, 2)
+        self.wait(after)
+        self.capture(1, max(amount - 1, 1), None)
+        self.release(1, None)
 
     def settle(self) -> None:
         batch, self.waiting = self.waiting, []
@@ -110,7 +124,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def books_agree(self) -> None:
-        if len(getattr(self, "waiting", ())) >= 4:
+        if len(getattr(self, "waiting", ())) >= 5:
             self.settle()
             self.compare()
 
