@@ -3,6 +3,7 @@
 What is sold, and who meets whom
     hours       VM-hours: bids meet supply, highest price first, first come first served inside a price
     addresses   IP addresses for what runs: every VM gets one, nobody gets two
+    ledger      wallets, and what moves between them: double entry, nothing lost
 
 The floors below it (imports go down only; import-linter holds them to it)
     cli         the command line
@@ -11,6 +12,7 @@ The floors below it (imports go down only; import-linter holds them to it)
     client      the Python SDK, sync and async; it knows only `wire`
     hours       the market itself
     addresses   the address pool
+    ledger      wallets, holds, the books of money
     events      what happened, in order: readers of the lanes' logs
     http        what every HTTP edge shares: problem documents, guards, cursors, metrics
     database    two engines with one meaning; the lane, which alone begins and commits; reads; the log
@@ -24,6 +26,8 @@ decides what to read, ask of the rule and write, `sql` holds every statement, `t
 Words
     bid         an offer to buy hours           supply      hours offered by a provider
     allocation  hours given to a bid            market      a named book of bids and supplies
+    account     a ledger account           transfer    money moved
+    hold        money set aside: captured, whole or in part, or released
     network     addresses to give out           assignment  an address given out to a VM
     lane        a set of tables with one writer at a time
     seq         the gap-free position of a command in its lane's log, in commit order

@@ -19,7 +19,8 @@ NOBODY = "http://127.0.0.1:1"
 COMMANDS = [
     "", "serve", "work", "db", "db upgrade", "db check", "db audit", "buy", "sell", "allocation", "book", "bids", "log",
     "report", "demo", "simulate", "ip", "ip allocate", "ip release", "ip show", "ip list", "ip stats", "ip networks",
-    "ip reconcile",
+    "ip reconcile", "wallet", "wallet show", "wallet statement", "wallet deposit", "wallet withdraw", "wallet transfer",
+    "wallet set",
 ]  # fmt: skip
 
 WRONG = [
@@ -42,6 +43,8 @@ WRONG = [
     ("ip release vm-1 --ip 10.0.0.1", "Name either a VM or, with --ip, an address."),
     ("ip reconcile no-such-file.txt", "The file no-such-file.txt cannot be read"),
     ("ip allocate", "requires an argument"),
+    ("wallet set ann", "Say what to change: --low-balance or --credit-limit."),
+    ("wallet deposit ann", "requires an argument"),
     ("no-such-command", "Unknown command"),
     ("buy u1 many 3", 'unable to convert "many" into int'),
     ("buy u1", "requires an argument"),
@@ -50,7 +53,8 @@ WRONG = [
 CLIENT_COMMANDS = [
     "buy u1 1 1", "sell 1", "allocation u1", "book", "bids", "log", "log --follow", "simulate -n 1",
     "ip allocate vm-1", "ip release vm-1", "ip release --ip 10.0.0.1", "ip show vm-1", "ip list", "ip stats",
-    "ip networks",
+    "ip networks", "wallet show ann", "wallet statement ann", "wallet deposit ann 1", "wallet withdraw ann 1",
+    "wallet transfer ann bob 1", "wallet set ann --low-balance 1",
 ]  # fmt: skip
 
 
@@ -70,7 +74,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 
 def test_the_list_of_commands_here_is_whole() -> None:
     app = root.make_app()
-    listed = {*app, *(f"{group} {name}" for group in ("db", "ip") for name in app[group])}
+    listed = {*app, *(f"{group} {name}" for group in ("db", "ip", "wallet") for name in app[group])}
     names = {name for name in listed if not name.rpartition(" ")[2].startswith("-")}
     assert names == set(COMMANDS) - {""}
 

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import StartServer
 from tests.reports import documents, examples
 
-WITH_EXAMPLES = ["README.md", *(f"docs/guide/{name}.md" for name in ("addresses", "api", "events", "hours"))]
+WITH_EXAMPLES = ["README.md", *(f"docs/guide/{name}.md" for name in ("addresses", "api", "events", "hours", "wallets"))]
 
 
 def test_every_document_with_examples_is_checked() -> None:
