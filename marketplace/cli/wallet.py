@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from marketplace.cli import terminal
-from marketplace.cli.connection import DEFAULT_URL, Url, connect
+from marketplace.cli.connection import DEFAULT_URL, Key, Url, connect
 
 if TYPE_CHECKING:
     from msgspec import Struct
@@ -24,9 +24,9 @@ Reference = Annotated[str | None, Parameter(help="Such as a payment's id: the sa
 Json = Annotated[bool, Parameter(negative="", help="A JSON document a line, for other programs.")]
 
 
-def show(username: str, *, json: Json = False, url: Url = DEFAULT_URL) -> None:
+def show(username: str, *, json: Json = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
     """Show what a member has."""
-    with connect(url) as client:
+    with connect(url, key) as client:
         found = client.wallet(username)
     if json:
         _print_json(found)
@@ -47,6 +47,7 @@ def statement(
     limit: Annotated[int, Parameter(name=["--limit", "-n"])] = 100,
     json: Json = False,
     url: Url = DEFAULT_URL,
+    key: Key = None,
 ) -> None:
     """List what happened to a wallet, newest first.
 
@@ -55,7 +56,7 @@ def statement(
     limit
         How many lines at most.
     """
-    with connect(url) as client:
+    with connect(url, key) as client:
         page = min(max(limit + 1, 1), 1000)
         found = list(itertools.islice(client.statement(username, asset=asset, page_size=page), limit + 1))
     rows = found[:limit]
@@ -76,6 +77,7 @@ def deposit(
     reference: Reference = None,
     json: Json = False,
     url: Url = DEFAULT_URL,
+    key: Key = None,
 ) -> None:
     """Bring money into a wallet from outside.
 
@@ -84,7 +86,7 @@ def deposit(
     amount
         How much, as 12 or 3.50.
     """
-    with connect(url) as client:
+    with connect(url, key) as client:
         done = client.deposit(username, amount, asset=asset, reason=reason or "deposit", reference=reference)
     _print_movement(done, as_json=json)
 
@@ -98,6 +100,7 @@ def withdraw(
     reference: Reference = None,
     json: Json = False,
     url: Url = DEFAULT_URL,
+    key: Key = None,
 ) -> None:
     """Take money out of a wallet.
 
@@ -106,7 +109,7 @@ def withdraw(
     amount
         How much, as 12 or 3.50.
     """
-    with connect(url) as client:
+    with connect(url, key) as client:
         done = client.withdraw(username, amount, asset=asset, reason=reason or "withdrawal", reference=reference)
     _print_movement(done, as_json=json)
 
@@ -121,6 +124,7 @@ def transfer(
     reference: Reference = None,
     json: Json = False,
     url: Url = DEFAULT_URL,
+    key: Key = None,
 ) -> None:
     """Pay from one wallet to another.
 
@@ -133,7 +137,7 @@ def transfer(
     amount
         How much, as 12 or 3.50.
     """
-    with connect(url) as client:
+    with connect(url, key) as client:
         done = client.transfer(
             to, amount, username=username, asset=asset, reason=reason or "transfer", reference=reference
         )
@@ -148,6 +152,7 @@ def set_(
     asset: Asset = CREDIT,
     json: Json = False,
     url: Url = DEFAULT_URL,
+    key: Key = None,
 ) -> None:
     """Change a wallet's threshold or credit limit.
 
@@ -163,7 +168,7 @@ def set_(
     from msgspec import UNSET
 
     low = UNSET if low_balance is None else None if low_balance == NEVER else low_balance
-    with connect(url) as client:
+    with connect(url, key) as client:
         changed = client.set_wallet(
             username, asset=asset, low_balance=low, credit_limit=UNSET if credit_limit is None else credit_limit
         )

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from marketplace.client import address_calls, calls, event_calls, identity_calls, wallet_calls
+from marketplace.client import address_calls, calls, event_calls, identity_calls, wallet_calls, webhook_calls
 from marketplace.client.exchange import DEFAULT_RETRY, Patience, Retry, converse
 from marketplace.client.requests import Call, Listing
 
@@ -153,6 +153,15 @@ class Client:
     set_wallet = _now(wallet_calls.set_wallet)
     assets = _pages(wallet_calls.assets)
     add_asset = _now(wallet_calls.add_asset)
+    create_webhook = _now(webhook_calls.create_webhook)
+    webhooks = _pages(webhook_calls.webhooks_of)
+    webhook = _now(webhook_calls.webhook)
+    change_webhook = _now(webhook_calls.change_webhook)
+    delete_webhook = _now(webhook_calls.delete_webhook)
+    rotate_webhook = _now(webhook_calls.rotate_webhook)
+    try_webhook = _now(webhook_calls.try_webhook)
+    webhook_deliveries = _pages(webhook_calls.webhook_deliveries)
+    replay_events = _now(webhook_calls.replay_events)
 
     def send(self, call: Call[T]) -> T:
         """Carry out a call. Raises MarketplaceError."""
@@ -278,6 +287,15 @@ class AsyncClient:
     set_wallet = _awaited(wallet_calls.set_wallet)
     assets = _async_pages(wallet_calls.assets)
     add_asset = _awaited(wallet_calls.add_asset)
+    create_webhook = _awaited(webhook_calls.create_webhook)
+    webhooks = _async_pages(webhook_calls.webhooks_of)
+    webhook = _awaited(webhook_calls.webhook)
+    change_webhook = _awaited(webhook_calls.change_webhook)
+    delete_webhook = _awaited(webhook_calls.delete_webhook)
+    rotate_webhook = _awaited(webhook_calls.rotate_webhook)
+    try_webhook = _awaited(webhook_calls.try_webhook)
+    webhook_deliveries = _async_pages(webhook_calls.webhook_deliveries)
+    replay_events = _awaited(webhook_calls.replay_events)
 
     async def send(self, call: Call[T]) -> T:
         """Carry out a call. Raises MarketplaceError."""

@@ -102,10 +102,11 @@ class Webhooks(Controller):
         )
         return _shape(await _lane(request).run(command))
 
-    @delete("/{webhook_id:int}", status_code=200, opt={"refuses": _ONE, "scope": "trade"})
+    @delete("/{webhook_id:int}", status_code=200, opt={"refuses": _ONE, "idempotent": True, "scope": "trade"})
     async def delete_webhook(self, webhook_id: params.Id, request: HttpRequest) -> wire.Webhook:
         """Delete a webhook; what is on its way to it is dropped."""
-        return _shape(await _lane(request).run(model.DeleteWebhook(webhook_id, _viewer(request))))
+        command = model.DeleteWebhook(webhook_id, _viewer(request))
+        return await idempotency.run(_lane(request), command, request=request, shape=_shape)
 
     @post("/{webhook_id:int}/rotate", status_code=200, opt={"refuses": _ONE, "idempotent": True, "scope": "trade"})
     async def rotate_secret(self, webhook_id: params.Id, request: HttpRequest) -> wire.RotatedSecret:

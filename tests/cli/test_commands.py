@@ -20,8 +20,10 @@ COMMANDS = [
     "", "serve", "work", "db", "db upgrade", "db check", "db audit", "buy", "sell", "allocation", "book", "bids", "log",
     "report", "demo", "simulate", "ip", "ip allocate", "ip release", "ip show", "ip list", "ip stats", "ip networks",
     "ip reconcile", "keys", "keys create", "keys list", "keys revoke", "members", "members create", "members list",
-    "ip reconcile", "wallet", "wallet show", "wallet statement", "wallet deposit", "wallet withdraw", "wallet transfer",
+    "wallet", "wallet show", "wallet statement", "wallet deposit", "wallet withdraw", "wallet transfer",
     "wallet set",
+    "webhooks", "webhooks add", "webhooks list", "webhooks enable", "webhooks disable",
+    "webhooks remove", "webhooks rotate", "webhooks test", "webhooks log", "webhooks replay",
 ]  # fmt: skip
 
 WRONG = [
@@ -61,8 +63,10 @@ CLIENT_COMMANDS = [
     "ip allocate vm-1", "ip release vm-1", "ip release --ip 10.0.0.1", "ip show vm-1", "ip list", "ip stats",
     "ip networks", "keys create --key mk_1", "keys list --key mk_1", "keys revoke 0123456789abcdef --key mk_1",
     "members create ann", "members list",
-    "ip networks", "wallet show ann", "wallet statement ann", "wallet deposit ann 1", "wallet withdraw ann 1",
+    "wallet show ann", "wallet statement ann", "wallet deposit ann 1", "wallet withdraw ann 1",
     "wallet transfer ann bob 1", "wallet set ann --low-balance 1",
+    "webhooks add https://example.org/", "webhooks list", "webhooks enable 1", "webhooks disable 1",
+    "webhooks remove 1", "webhooks rotate 1", "webhooks test 1", "webhooks log 1", "webhooks replay 1 1 2",
 ]  # fmt: skip
 
 
@@ -82,7 +86,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 
 def test_the_list_of_commands_here_is_whole() -> None:
     app = root.make_app()
-    groups = ("db", "ip", "keys", "members", "wallet")
+    groups = ("db", "ip", "keys", "members", "wallet", "webhooks")
     listed = {*app, *(f"{group} {name}" for group in groups for name in app[group])}
     names = {name for name in listed if not name.rpartition(" ")[2].startswith("-")}
     assert names == set(COMMANDS) - {""}
