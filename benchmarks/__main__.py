@@ -8,7 +8,21 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 
-from benchmarks import addresses, bare, bulk, depth, floor, machine, mix, pools, profiles, report, stage, tailing
+from benchmarks import (
+    addresses,
+    bare,
+    bulk,
+    depth,
+    floor,
+    machine,
+    mix,
+    pools,
+    profiles,
+    report,
+    stage,
+    tailing,
+    transfers,
+)
 from benchmarks.report import Row
 
 ROWS: Mapping[str, Callable[..., Row]] = {
@@ -27,6 +41,8 @@ ROWS: Mapping[str, Callable[..., Row]] = {
     "allocate-million": addresses.with_a_million,
     "find-address": pools.finding,
     "network-sizes": pools.sizes,
+    "transfers": transfers.among_many,
+    "transfers-hot": transfers.between_two,
 }
 
 

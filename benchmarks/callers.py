@@ -65,6 +65,15 @@ def allocations(seed: int, *, prefix: str = "") -> Iterator[Order]:
         yield "allocate", f"{prefix}/api/v1/ip/allocate", body
 
 
+def transfers(seed: int, *, prefix: str) -> Iterator[Order]:
+    """Yield payments of a few micro-credits between random ones of so many wallets without end."""
+    source, wallets = random.Random(seed), int(prefix)
+    while True:
+        payer, step, amount = source.randrange(wallets), source.randrange(1, wallets), source.randint(1, 9)
+        fields = (payer, (payer + step) % wallets, amount)
+        yield "transfer", "/api/v1/transfers", b'{"username":"w-%d","to":"w-%d","amount":"0.00000%d"}' % fields
+
+
 class Source(Protocol):
     """Makes what one connection sends."""
 

@@ -64,7 +64,7 @@ def pgbench(place: Stage, url: str, seconds: float, *, clients: int, is_locked: 
     with tempfile.TemporaryDirectory(prefix="pgbench-") as name:
         folder = Path(name)
         scripts = _scripts(folder, is_locked=is_locked)
-        run = functools.partial(_run_pgbench, place, url, folder, scripts, seconds=seconds, clients=clients)
+        run = functools.partial(run_pgbench, place, url, folder, scripts, seconds=seconds, clients=clients)
         return load.metered(run, {"Postgres": [place.postgres_pid]})
 
 
@@ -80,7 +80,8 @@ def _scripts(folder: Path, *, is_locked: bool) -> list[str]:
     return flags
 
 
-def _run_pgbench(place: Stage, url: str, folder: Path, scripts: Sequence[str], *, seconds: float, clients: int) -> Run:
+def run_pgbench(place: Stage, url: str, folder: Path, scripts: Sequence[str], *, seconds: float, clients: int) -> Run:
+    """Run pgbench with the flags that name its scripts; `folder` takes its logs."""
     flags = ["-n", "-M", "prepared", "-c", str(clients), "-j", "2", "-T", str(round(seconds)), "--max-tries", "0"]
     log = ["--log", "--log-prefix", str(folder / "log")]
     command = [str(place.cluster.programs / "pgbench"), *flags, *log, *scripts, url]

@@ -189,11 +189,11 @@ def create_open_holds() -> None:
 # ── Postgres: what a statement wrote, at once ────────────────────────────────────────────────────────────────────────
 
 # The one way by which balances and open holds change. Each account is looked up by its key, whatever the planner
-# believes of the table's size: hence the three settings. An account that is not there, or is of another scope or asset
+# believes of the table's size: hence the settings. An account that is not there, or is of another scope or asset
 # than the transfer says, is not found; that is the foreign key, which a constraint would check row by row.
 POST = f"""
 CREATE FUNCTION transfers_post() RETURNS trigger LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
     lowest bigint; highest bigint; added bigint; ends bigint; wanted bigint; found bigint;
 BEGIN
