@@ -22,14 +22,15 @@ from litestar.datastructures import State
 from litestar.types import ASGIApp
 from prometheus_client import multiprocess
 
-from marketplace import addresses, worker
+from marketplace import addresses, identity, worker
 from marketplace.addresses import meters as addresses_meters
 from marketplace.addresses import routes as addresses_routes
+from marketplace.database import Lane, money
 from marketplace.events import routes as events_routes
 from marketplace.foundation import errors, networks
 from marketplace.foundation.settings import Settings, SettingsError
 from marketplace.hours import routes as hours_routes
-from marketplace.http import docs, health, logs, problems
+from marketplace.http import callers, docs, health, logs, problems
 from marketplace.http import resources as http_resources
 from marketplace.http.allow import AllMethods
 from marketplace.http.asgi import App
@@ -37,6 +38,7 @@ from marketplace.http.gate import Gate
 from marketplace.http.requests import StrictRequest
 from marketplace.http.resources import Resources
 from marketplace.http.telemetry import Telemetry
+from marketplace.identity import routes as identity_routes
 
 SETTINGS_VARIABLE = "MARKETPLACE_CONFIG_JSON"
 """How the server's processes are told their settings."""
@@ -45,6 +47,7 @@ HANDLERS = (
     *hours_routes.CONTROLLERS,
     *addresses_routes.HANDLERS,
     *events_routes.HANDLERS,
+    *identity_routes.HANDLERS,
     health.livez,
     health.readyz,
     health.metrics,
@@ -59,12 +62,15 @@ log = structlog.get_logger(__name__)
 def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Litestar:
     """Return the application. Its lifespan checks the schema, runs lanes and jobs, and drains them at the end."""
     service = worker.resources(settings)
+    # Without keys there is no guard at all, and nothing to pay for it.
+    authentication = identity.Authentication(service.database) if settings.auth == "keys" else None
     app = Litestar(
         route_handlers=[*HANDLERS, *extra_handlers],
+        guards=[callers.Guard(authentication)] if authentication else [],
         request_class=StrictRequest,
         exception_handlers=dict(problems.EXCEPTION_HANDLERS),
         state=State({http_resources.STATE: service, health.METERS: (addresses_meters.read,)}),
-        lifespan=[lambda app: _running(app, service)],
+        lifespan=[lambda app: _running(app, service, authentication)],
         openapi_config=None,
         logging_config=None,
         debug=settings.debug,
@@ -77,7 +83,9 @@ def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Lit
 
 
 @contextlib.asynccontextmanager
-async def _running(app: Litestar, service: Resources) -> AsyncIterator[None]:
+async def _running(
+    app: Litestar, service: Resources, authentication: identity.Authentication | None
+) -> AsyncIterator[None]:
     async with worker.running(service):
         app.state[addresses_routes.DEFAULT_NETWORK] = await _ensure_network(service)
         # What was made until here stays: the collector need not look at it again.
@@ -85,7 +93,7 @@ async def _running(app: Litestar, service: Resources) -> AsyncIterator[None]:
         gc.freeze()
         # What a request leaves behind goes by reference counts; looking for cycles is needed far less often.
         gc.set_threshold(50_000, 20, 20)
-        async with _jobs(service):
+        async with _jobs(service), _noting_uses(authentication, service.lanes[money.LANE]):
             yield
     if health.MULTIPROCESS in os.environ:
         multiprocess.mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
@@ -104,6 +112,21 @@ async def _jobs(service: Resources) -> AsyncIterator[None]:
     finally:
         stop.set()
         await jobs
+
+
+@contextlib.asynccontextmanager
+async def _noting_uses(authentication: identity.Authentication | None, lane: Lane) -> AsyncIterator[None]:
+    """Note beside the requests which keys were used, where there are keys."""
+    if authentication is None:
+        yield
+        return
+    stop = asyncio.Event()
+    noting = asyncio.create_task(authentication.note_uses(lane, stop=stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await noting
 
 
 async def _ensure_network(service: Resources) -> str:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 import structlog
 from prometheus_client import Counter, Histogram
 
-from marketplace import addresses, hours
+from marketplace import addresses, hours, identity
 from marketplace.database import Apply, Database, Lane, Limits, locking, money, open_database, schema
 from marketplace.database.upkeep import Forget
 from marketplace.foundation.jobs import Job
@@ -25,7 +25,7 @@ from marketplace.http.resources import Resources
 LANES: Mapping[str, Mapping[type, Apply]] = {
     hours.LANE: hours.handlers(),
     addresses.LANE: addresses.handlers(),
-    money.LANE: {},
+    money.LANE: {**identity.handlers()},
 }
 """Every lane, with the functions that run its commands."""
 

@@ -11,7 +11,8 @@ from alembic import context
 import marketplace.addresses.tables
 import marketplace.database.log
 import marketplace.database.money
-import marketplace.hours.tables  # noqa: F401  (declares its tables)
+import marketplace.hours.tables
+import marketplace.identity.tables  # noqa: F401  (they declare their tables)
 from marketplace.database.engine import open_database
 from marketplace.database.metadata import BY_TRIGGER, metadata
 

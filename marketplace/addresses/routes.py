@@ -46,7 +46,7 @@ def _network(request: HttpRequest, named: str | None) -> str:
     return named or cast(str, request.app.state[DEFAULT_NETWORK])
 
 
-@get("/api/v1/health", sync_to_thread=False, tags=["addresses"], opt={"reads": False})
+@get("/api/v1/health", sync_to_thread=False, tags=["addresses"], opt={"scope": None, "reads": False})
 def health() -> wire.Health:
     """Tell that the service answers."""
     return wire.Health("ok")
@@ -56,7 +56,7 @@ class Addresses(Controller):
     path = "/api/v1/ip"
     tags = ("addresses",)
 
-    @post("/allocate", opt={"refuses": _GIVING, "idempotent": True})
+    @post("/allocate", opt={"scope": "trade", "refuses": _GIVING, "idempotent": True})
     async def allocate(self, data: JSONBody[wire.Allocate], request: HttpRequest) -> wire.Assignment:
         """Give a VM an address that nobody else has.
 
@@ -68,7 +68,7 @@ class Addresses(Controller):
             _lane(request), command, request=request, shape=_assigned, status=201, is_repeated=_is_repeated
         )
 
-    @delete("/release/{vm_id:str}", status_code=200, opt={"refuses": _VM, "idempotent": True})
+    @delete("/release/{vm_id:str}", status_code=200, opt={"scope": "trade", "refuses": _VM, "idempotent": True})
     async def release(
         self, vm_id: params.VmId, request: HttpRequest, network: params.OptionalNetwork = None
     ) -> wire.Assignment:
@@ -80,6 +80,7 @@ class Addresses(Controller):
         "/release-by-ip/{ip:str}",
         status_code=200,
         opt={
+            "scope": "trade",
             "refuses": (
                 errors.UnknownNetwork,
                 errors.BadAddress,
@@ -96,7 +97,7 @@ class Addresses(Controller):
         command = model.ReleaseAddress(_network(request, network), ip)
         return await idempotency.run(_lane(request), command, request=request, shape=_assigned)
 
-    @get("/{vm_id:str}", opt={"refuses": _VM})
+    @get("/{vm_id:str}", opt={"scope": "read", "refuses": _VM})
     async def read_assignment(
         self, vm_id: params.VmId, request: HttpRequest, network: params.OptionalNetwork = None
     ) -> wire.Assignment:
@@ -104,7 +105,7 @@ class Addresses(Controller):
         name = _network(request, network)
         return _assigned(await database(request).read_one(addresses.find_assignment, name, vm_id))
 
-    @get("/allocations", opt={"refuses": (errors.UnknownNetwork,), "linked": True})
+    @get("/allocations", opt={"scope": "read", "refuses": (errors.UnknownNetwork,), "linked": True})
     async def list_assignments(
         self,
         request: HttpRequest,
@@ -119,24 +120,26 @@ class Addresses(Controller):
         body = json.encode([_assignment(one, found) for one in rows])
         return cast(list[wire.Assignment], Response(body, headers=_link(following, network=name, limit=limit)))
 
-    @get("/stats", opt={"refuses": (errors.UnknownNetwork,)})
+    @get("/stats", opt={"scope": "read", "refuses": (errors.UnknownNetwork,)})
     async def read_stats(self, request: HttpRequest, network: params.OptionalNetwork = None) -> wire.Stats:
         """Count a network's addresses: total = allocated + reserved + resting + available, at any size."""
         return _stats(await database(request).read_one(addresses.network_stats, _network(request, network)))
 
-    @post("/allocate:batch", opt={"refuses": _GIVING, "idempotent": True})
+    @post("/allocate:batch", opt={"scope": "trade", "refuses": _GIVING, "idempotent": True})
     async def allocate_many(self, data: JSONBody[wire.AllocateMany], request: HttpRequest) -> wire.Allocated:
         """Give up to 1 000 VMs an address each, all or none; the refusal's `index` tells which one it was."""
         command = model.AllocateMany(tuple(_allocate(request, one) for one in data.requests))
         return await idempotency.run(_lane(request), command, request=request, shape=_allocated, status=201)
 
-    @post("/release:batch", status_code=200, opt={"refuses": _VM, "idempotent": True})
+    @post("/release:batch", status_code=200, opt={"scope": "trade", "refuses": _VM, "idempotent": True})
     async def release_many(self, data: JSONBody[wire.ReleaseMany], request: HttpRequest) -> wire.Released:
         """Take back the addresses of up to 1 000 VMs, all or none."""
         command = model.ReleaseMany(_network(request, data.network), tuple(data.vm_ids))
         return await idempotency.run(_lane(request), command, request=request, shape=_released)
 
-    @post("/reconcile", status_code=200, opt={"refuses": (errors.UnknownNetwork,), "idempotent": True})
+    @post(
+        "/reconcile", status_code=200, opt={"scope": "trade", "refuses": (errors.UnknownNetwork,), "idempotent": True}
+    )
     async def reconcile(self, data: JSONBody[wire.Reconcile], request: HttpRequest) -> wire.Reconciled:
         """Find addresses whose VM is gone, and release them if asked to.
 
@@ -166,7 +169,7 @@ class Networks(Controller):
     path = "/api/v1/networks"
     tags = ("networks",)
 
-    @get()
+    @get(opt={"scope": "read"})
     async def list_networks(
         self, request: HttpRequest, limit: params.PageSize = params.DEFAULT_PAGE, after: params.AfterName = None
     ) -> wire.Networks:
@@ -177,6 +180,7 @@ class Networks(Controller):
 
     @post(
         opt={
+            "scope": "admin",
             "refuses": (errors.BadNetwork, errors.NetworkExists, errors.NetworkOverlaps),
             "idempotent": True,
         }
@@ -193,12 +197,12 @@ class Networks(Controller):
         )
         return await idempotency.run(_lane(request), command, request=request, shape=_shape_network, status=201)
 
-    @get("/{network:str}", opt={"refuses": (errors.UnknownNetwork,)})
+    @get("/{network:str}", opt={"scope": "read", "refuses": (errors.UnknownNetwork,)})
     async def read_network(self, network: params.Network, request: HttpRequest) -> wire.Network:
         """Read a network."""
         return _shape_network(await database(request).read_one(addresses.find_network, network))
 
-    @get("/{network:str}/reserved", opt={"refuses": (errors.UnknownNetwork,)})
+    @get("/{network:str}/reserved", opt={"scope": "read", "refuses": (errors.UnknownNetwork,)})
     async def list_reserved(self, network: params.Network, request: HttpRequest) -> wire.ReservedRanges:
         """List the ranges that a network's owner reserved."""
         found = await database(request).read(addresses.list_reserved, network)
@@ -207,7 +211,7 @@ class Networks(Controller):
     @delete(
         "/{network:str}",
         status_code=200,
-        opt={"refuses": (errors.UnknownNetwork, errors.NetworkInUse), "idempotent": True},
+        opt={"scope": "admin", "refuses": (errors.UnknownNetwork, errors.NetworkInUse), "idempotent": True},
     )
     async def delete_network(self, network: params.Network, request: HttpRequest) -> wire.Network:
         """Delete a network to which nothing is assigned; its history stays."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,20 +15,27 @@ if TYPE_CHECKING:
     from marketplace.client import Client, MarketplaceError
 
 DEFAULT_URL = "http://127.0.0.1:8080"
+URL_VARIABLE = "MARKETPLACE_URL"
+KEY_VARIABLE = "MARKETPLACE_KEY"
 
-Url = Annotated[str, Parameter(env_var="MARKETPLACE_URL", help="The server to talk to.")]
+Url = Annotated[str, Parameter(env_var=URL_VARIABLE, help="The server to talk to.")]
+Key = Annotated[
+    str | None,
+    Parameter(env_var=KEY_VARIABLE, help="Your API key; better in the variable, which others cannot see."),
+]
 Market = Annotated[str, Parameter(help="The market to look at or trade on.")]
 
 
 @contextlib.contextmanager
-def connect(url: str) -> Iterator[Client]:
-    """Open a client that gives up within seconds; its errors end the command with a sentence."""
+def connect(url: str, key: str | None = None) -> Iterator[Client]:
+    """Open a client that gives up within seconds; its errors end the command with a sentence.
+
+    Without a key it takes the one of the environment.
+    """
     from marketplace.client import Client, Retry
 
-    with (
-        errors_as_sentences(url),
-        Client(url, retry=Retry(tries=4, total_seconds=5, first_delay_seconds=0.05)) as client,
-    ):
+    patience = Retry(tries=4, total_seconds=5, first_delay_seconds=0.05)
+    with errors_as_sentences(url), Client(url, key=key or os.environ.get(KEY_VARIABLE), retry=patience) as client:
         yield client
 
 

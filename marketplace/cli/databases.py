@@ -49,11 +49,12 @@ async def find_faults(settings: Settings) -> list[str]:
 
 async def _audit(settings: Settings) -> tuple[list[str], str]:
     """Return the faults, and how much was looked at, as one snapshot has it."""
-    from marketplace import addresses, hours
+    from marketplace import addresses, hours, identity
 
     async with opened(settings) as database:
         await require_schema(database)
-        return await database.report(lambda tx: ([*hours.audit(tx), *addresses.audit(tx)], _size(tx)))
+        audits = (hours.audit, addresses.audit, identity.audit)
+        return await database.report(lambda tx: ([fault for audit in audits for fault in audit(tx)], _size(tx)))
 
 
 def _size(tx: sa.Connection) -> str:

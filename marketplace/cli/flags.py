@@ -80,6 +80,9 @@ class ServerFlags:
     workers: Annotated[int | None, _flag(help="Server processes (1); more than one needs Postgres.", group=OTHER)] = (
         None
     )
+    auth: Annotated[
+        Literal["open", "keys"] | None, _flag(help="Who may call: everybody (open), or members by key.", group=NETWORK)
+    ] = None
     trusted_network: Annotated[
         bool | None, _flag(help="Only friends reach the address, so it may be other than loopback.", group=NETWORK)
     ] = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from marketplace.cli import terminal
-from marketplace.cli.connection import DEFAULT_URL, Url, connect
+from marketplace.cli.connection import DEFAULT_URL, Key, Url, connect
 
 if TYPE_CHECKING:
     from msgspec import Struct
@@ -31,6 +31,7 @@ def allocate(
     network: Network = None,
     json: Json = False,
     url: Url = DEFAULT_URL,
+    key: Key = None,
 ) -> None:
     """Give a VM an address that nobody else has. One that has an address gets the same again.
 
@@ -45,7 +46,7 @@ def allocate(
     owner
         Who it is for.
     """
-    with connect(url) as client:
+    with connect(url, key) as client:
         found = client.allocate_ip(vm_id, hostname=hostname, network=network, ip=ip, owner=owner)
     _print_one(found, as_json=json)
 
@@ -57,6 +58,7 @@ def release(
     network: Network = None,
     json: Json = False,
     url: Url = DEFAULT_URL,
+    key: Key = None,
 ) -> None:
     """Take back the address of a VM, or with --ip an address from whoever has it.
 
@@ -69,7 +71,7 @@ def release(
     """
     if (vm_id is None) == (ip is None):
         raise terminal.Stop("Name either a VM or, with --ip, an address.", exit_code=2)
-    with connect(url) as client:
+    with connect(url, key) as client:
         released = (
             client.release_ip(vm_id, network=network) if vm_id else client.release_address(str(ip), network=network)
         )
@@ -79,7 +81,7 @@ def release(
         terminal.output().print(f"{released.vm_id} gave {released.ip} back.", soft_wrap=True)
 
 
-def show(vm_id: str, *, network: Network = None, json: Json = False, url: Url = DEFAULT_URL) -> None:
+def show(vm_id: str, *, network: Network = None, json: Json = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
     """Print which address a VM has.
 
     Parameters
@@ -87,7 +89,7 @@ def show(vm_id: str, *, network: Network = None, json: Json = False, url: Url = 
     vm_id
         The VM.
     """
-    with connect(url) as client:
+    with connect(url, key) as client:
         _print_one(client.assigned_ip(vm_id, network=network), as_json=json)
 
 
@@ -97,6 +99,7 @@ def list_(
     network: Network = None,
     json: Json = False,
     url: Url = DEFAULT_URL,
+    key: Key = None,
 ) -> None:
     """List who has which address, by address.
 
@@ -105,7 +108,7 @@ def list_(
     limit
         How many at most.
     """
-    with connect(url) as client:
+    with connect(url, key) as client:
         page = min(max(limit + 1, 1), 10_000)
         found = list(itertools.islice(client.assigned_ips(network=network, page_size=page), limit + 1))
     rows = found[:limit]
@@ -117,9 +120,9 @@ def list_(
         terminal.output(is_error=True).print("There are more: raise --limit.")
 
 
-def stats(*, network: Network = None, json: Json = False, url: Url = DEFAULT_URL) -> None:
+def stats(*, network: Network = None, json: Json = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
     """Count the addresses of a network."""
-    with connect(url) as client:
+    with connect(url, key) as client:
         found = client.ip_stats(network=network)
     if json:
         _print_json(found)
@@ -127,9 +130,9 @@ def stats(*, network: Network = None, json: Json = False, url: Url = DEFAULT_URL
         _print_stats([(network, found)])
 
 
-def networks(*, json: Json = False, url: Url = DEFAULT_URL) -> None:
+def networks(*, json: Json = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
     """List the networks, with their counts."""
-    with connect(url) as client:
+    with connect(url, key) as client:
         found = list(client.networks())
         if json:
             _print_json(*found)
@@ -145,6 +148,7 @@ def reconcile(
     apply: Annotated[bool, Parameter(negative="")] = False,
     network: Network = None,
     url: Url = DEFAULT_URL,
+    key: Key = None,
 ) -> None:
     """Find addresses whose VM is gone: not named in a file of live VMs, one a line.
 
@@ -159,7 +163,7 @@ def reconcile(
     """
     live = _read_live(file)
     orphans: list[addresses.Assignment] = []
-    with connect(url) as client:
+    with connect(url, key) as client:
         while True:
             found = client.reconcile_ips(live, grace_seconds=grace_seconds, apply=apply, network=network)
             orphans += found.orphans

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from marketplace.cli import terminal
-from marketplace.cli.connection import DEFAULT_URL, Url, connect
+from marketplace.cli.connection import DEFAULT_URL, Key, Url, connect
 
 if TYPE_CHECKING:
     from marketplace.client import Client
@@ -29,6 +29,7 @@ def log(
     limit: Annotated[int | None, Parameter(name=["--limit", "-n"])] = None,
     json: Annotated[bool, Parameter(negative="")] = False,
     url: Url = DEFAULT_URL,
+    key: Key = None,
 ) -> None:
     """Print what happened, one line an event, oldest first.
 
@@ -46,7 +47,7 @@ def log(
         One JSON document a line, for other programs.
     """
     console = terminal.output()
-    with connect(url) as client:
+    with connect(url, key) as client:
         found = _follow(client, lane, after=after) if follow else client.events(lane, after=after)
         _print(console, itertools.islice(found, limit), as_json=json)
 

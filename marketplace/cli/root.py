@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError, Group, Parameter
 
 import marketplace
-from marketplace.cli import databases, demo, ip, log, reports, serving, simulation, terminal, trading
+from marketplace.cli import databases, demo, ip, keys, log, reports, serving, simulation, terminal, trading
 
 HELP_COLUMNS = 120
 
@@ -44,6 +44,15 @@ def make_app() -> App:
     for command in (databases.upgrade, databases.check, databases.audit):
         database.command(command)
     app.command(database)
+    members = App(name="members", help="Say who may have keys.", group=SERVING)
+    members.command(keys.create_member, name="create")
+    members.command(keys.list_members, name="list")
+    app.command(members)
+    of_keys = App(name="keys", help="Create, list and revoke API keys.", group=SERVING)
+    for command in (keys.create, keys.revoke):
+        of_keys.command(command)
+    of_keys.command(keys.list_, name="list")
+    app.command(of_keys)
     pool = App(name="ip", help="Give out addresses, and look who has which.", group=TRADING)
     for command in (ip.allocate, ip.release, ip.show, ip.stats, ip.networks, ip.reconcile):
         pool.command(command)

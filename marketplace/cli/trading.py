@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from marketplace.cli import ladder, terminal
-from marketplace.cli.connection import DEFAULT_URL, Market, Url, connect
+from marketplace.cli.connection import DEFAULT_URL, Key, Market, Url, connect
 
 if TYPE_CHECKING:
     from marketplace.wire import hours
@@ -22,6 +22,7 @@ def buy(
     market: Market = "default",
     time_in_force: Literal["gtc", "ioc", "fok"] = "gtc",
     url: Url = DEFAULT_URL,
+    key: Key = None,
 ) -> None:
     """Bid for VM-hours: what is on offer is allocated at once, the rest waits.
 
@@ -36,7 +37,7 @@ def buy(
     time_in_force
         gtc waits until cancelled, ioc takes what is there and drops the rest, fok takes all or nothing.
     """
-    with connect(url) as client:
+    with connect(url, key) as client:
         bid = client.place_bid(username, volume=volume, price=price, market=market, time_in_force=time_in_force)
     rest = f"{bid.remaining} wait" if bid.state == "open" else f"{bid.remaining} dropped"
     terminal.output().print(f"Bid {bid.bid_id}: {bid.allocated} allocated, {rest if bid.remaining else 'none wait'}.")
@@ -49,6 +50,7 @@ def sell(
     provider: str | None = None,
     market: Market = "default",
     url: Url = DEFAULT_URL,
+    key: Key = None,
 ) -> None:
     """Add supply: the highest bids get it first, what is left waits for later bids.
 
@@ -61,13 +63,13 @@ def sell(
     provider
         Who sells.
     """
-    with connect(url) as client:
+    with connect(url, key) as client:
         supply = client.add_supply(volume, min_price=min_price, provider=provider, market=market)
     print_to = terminal.output()
     print_to.print(f"Supply {supply.supply_id}: {supply.allocated} allocated, {supply.remaining or 'none'} left.")
 
 
-def allocation(username: str, *, url: Url = DEFAULT_URL) -> None:
+def allocation(username: str, *, url: Url = DEFAULT_URL, key: Key = None) -> None:
     """Print the VM-hours that a user has been given on the market `default`.
 
     Parameters
@@ -75,7 +77,7 @@ def allocation(username: str, *, url: Url = DEFAULT_URL) -> None:
     username
         Who bought.
     """
-    with connect(url) as client:
+    with connect(url, key) as client:
         terminal.output().print(client.allocation(username))
 
 
@@ -86,6 +88,7 @@ def bids(
     limit: Annotated[int, Parameter(name=["--limit", "-n"])] = 100,
     market: Market = "default",
     url: Url = DEFAULT_URL,
+    key: Key = None,
 ) -> None:
     """List bids, oldest first.
 
@@ -98,7 +101,7 @@ def bids(
     limit
         How many at most.
     """
-    with connect(url) as client:
+    with connect(url, key) as client:
         page = min(max(limit + 1, 1), 1000)
         found = client.bids(market=market, username=username, state=state, page_size=page)
         rows = list(itertools.islice(found, limit + 1))
@@ -125,6 +128,7 @@ def book(
     limit: Annotated[int, Parameter(name=["--limit", "-n"])] = 15,
     market: Market = "default",
     url: Url = DEFAULT_URL,
+    key: Key = None,
 ) -> None:
     """Draw the book as a ladder: supplies above, bids below, the best of each next to the middle.
 
@@ -133,7 +137,7 @@ def book(
     limit
         Price levels on each side, at most.
     """
-    with connect(url) as client:
+    with connect(url, key) as client:
         found = client.book(market=market, limit=limit)
     console = terminal.output()
     console.print(ladder.draw(found, bar="█" if console.encoding.startswith("utf") else "#"))

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from marketplace.client import address_calls, calls
+from marketplace.client import address_calls, calls, identity_calls
 from marketplace.client.exchange import DEFAULT_RETRY, Patience, Retry, converse
 from marketplace.client.requests import Call, Listing
 
@@ -77,6 +77,7 @@ class Client:
         self,
         url: str = DEFAULT_URL,
         *,
+        key: str | None = None,
         retry: Retry = DEFAULT_RETRY,
         timeout_seconds: float = TIMEOUT_SECONDS,
         headers: Mapping[str, str] | None = None,
@@ -89,7 +90,7 @@ class Client:
         self._sleep = sleep
         self._http = httpx.Client(
             base_url=url,
-            headers=headers,
+            headers=_headers(headers, key),
             timeout=_timeout(timeout_seconds),
             transport=transport,
             verify=_tls(url),
@@ -134,6 +135,14 @@ class Client:
     reserved_ranges = _now(address_calls.reserved_ranges)
     create_network = _now(address_calls.create_network)
     delete_network = _now(address_calls.delete_network)
+    me = _now(identity_calls.me)
+    members = _pages(identity_calls.members)
+    member = _now(identity_calls.member)
+    create_member = _now(identity_calls.create_member)
+    keys = _pages(identity_calls.keys)
+    key = _now(identity_calls.key)
+    create_key = _now(identity_calls.create_key)
+    revoke_key = _now(identity_calls.revoke_key)
 
     def send(self, call: Call[T]) -> T:
         """Carry out a call. Raises MarketplaceError."""
@@ -181,6 +190,7 @@ class AsyncClient:
         self,
         url: str = DEFAULT_URL,
         *,
+        key: str | None = None,
         retry: Retry = DEFAULT_RETRY,
         timeout_seconds: float = TIMEOUT_SECONDS,
         connections: int = 100,
@@ -194,7 +204,7 @@ class AsyncClient:
         self._sleep = sleep
         self._http = httpx.AsyncClient(
             base_url=url,
-            headers=headers,
+            headers=_headers(headers, key),
             timeout=_timeout(timeout_seconds),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             transport=transport,
@@ -240,6 +250,14 @@ class AsyncClient:
     reserved_ranges = _awaited(address_calls.reserved_ranges)
     create_network = _awaited(address_calls.create_network)
     delete_network = _awaited(address_calls.delete_network)
+    me = _awaited(identity_calls.me)
+    members = _async_pages(identity_calls.members)
+    member = _awaited(identity_calls.member)
+    create_member = _awaited(identity_calls.create_member)
+    keys = _async_pages(identity_calls.keys)
+    key = _awaited(identity_calls.key)
+    create_key = _awaited(identity_calls.create_key)
+    revoke_key = _awaited(identity_calls.revoke_key)
 
     async def send(self, call: Call[T]) -> T:
         """Carry out a call. Raises MarketplaceError."""
@@ -279,6 +297,11 @@ class AsyncClient:
             )
         except httpx.RequestError as error:
             return error
+
+
+def _headers(more: Mapping[str, str] | None, key: str | None) -> dict[str, str]:
+    """Return what goes along with every request; `key` is the API key to call with."""
+    return dict(more or {}) | ({"Authorization": f"Bearer {key}"} if key else {})
 
 
 def _timeout(seconds: float) -> httpx.Timeout:

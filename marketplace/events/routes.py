@@ -17,7 +17,7 @@ LaneName = Literal["hours", "addresses", "money"]
 After = Annotated[int, QueryParameter(ge=0, le=limits.MAX_SEQ, description="the last seq that you have seen")]
 
 
-@get("/api/v1/events", tags=["events"])
+@get("/api/v1/events", tags=["events"], opt={"scope": "admin"})
 async def list_events(
     request: Request[Any, Any, Any],
     lane: FromQuery[LaneName] = "hours",

@@ -15,8 +15,8 @@ from msgspec import Meta
 from marketplace.foundation import networks
 
 PREFIX = "MARKETPLACE_"
-NOT_SETTINGS = (f"{PREFIX}CONFIG", f"{PREFIX}URL")
-"""Variables of the command line: where the settings file is, and which server to talk to."""
+NOT_SETTINGS = (f"{PREFIX}CONFIG", f"{PREFIX}URL", f"{PREFIX}KEY")
+"""Variables of the command line: where the settings file is, which server to talk to, and by which key."""
 
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -39,6 +39,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     host: str = "127.0.0.1"
     port: Port = 8080
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
+    auth: Literal["open", "keys"] = "open"
+    """Who may call: everybody, as whoever the request names; or members, by their keys."""
     trusted_network: bool = False
     """Nobody but friends reaches the address that is listened on, so it may be other than loopback without keys."""
     allowed_hosts: tuple[str, ...] = ()
@@ -84,11 +86,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         subnet = networks.parse_network(self.network or networks.DEFAULT_NETWORK)
         if self.gateway is not None:
             networks.parse_gateway(self.gateway, subnet)
-        if not self.trusted_network and not is_loopback(self.host):
+        if self.auth == "open" and not self.trusted_network and not is_loopback(self.host):
             raise ValueError(
                 f"without keys the server listens on loopback only, not on {self.host}: "
-                "set trusted_network = true if only friends can reach that address (a container's network), "
-                "or keep host 127.0.0.1 and put a proxy that checks callers in front"
+                "create a key with `marketplace keys create --admin` and set auth = keys, "
+                "or set trusted_network = true if only friends can reach that address (a container's network)"
             )
 
     @property

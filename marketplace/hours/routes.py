@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Controller, Request, delete, get, patch, post
@@ -12,7 +11,6 @@ from msgspec import UNSET
 from marketplace import hours
 from marketplace.database import Lane
 from marketplace.foundation import clock, errors
-from marketplace.foundation.clock import Instant
 from marketplace.hours import model
 from marketplace.http import cursors, idempotency, params
 from marketplace.http.resources import database, resources
@@ -36,7 +34,7 @@ class Seed(Controller):
 
     tags = ("seed",)
 
-    @post("/buy", status_code=200, opt={"refuses": (hours.errors.MarketClosed,), "idempotent": True})
+    @post("/buy", status_code=200, opt={"scope": "trade", "refuses": (hours.errors.MarketClosed,), "idempotent": True})
     async def buy(self, data: JSONBody[wire.Buy], request: HttpRequest) -> wire.Bought:
         """Bid for VM-hours.
 
@@ -48,7 +46,9 @@ class Seed(Controller):
         command = model.PlaceBid(hours.DEFAULT_MARKET, data.username, data.volume, data.price)
         return await idempotency.run(_lane(request), command, request=request, shape=_bought)
 
-    @post("/sell", status_code=200, opt={"refuses": (hours.errors.MarketClosed,), "idempotent": True})
+    @post(
+        "/sell", status_code=200, opt={"scope": "supply", "refuses": (hours.errors.MarketClosed,), "idempotent": True}
+    )
     async def sell(self, data: JSONBody[wire.Sell], request: HttpRequest) -> wire.Sold:
         """Offer VM-hours.
 
@@ -60,7 +60,7 @@ class Seed(Controller):
         command = model.AddSupply(hours.DEFAULT_MARKET, data.volume)
         return await idempotency.run(_lane(request), command, request=request, shape=_sold)
 
-    @get("/allocation", media_type="text/plain", opt={"refuses": (hours.errors.UnknownUser,)})
+    @get("/allocation", media_type="text/plain", opt={"scope": "read", "refuses": (hours.errors.UnknownUser,)})
     async def allocation(self, username: params.Username, request: HttpRequest) -> str:
         """Tell how many hours a user was allocated, as a plain integer."""
         total = await database(request).read_one(hours.total_allocated, hours.DEFAULT_MARKET, username)
@@ -71,7 +71,7 @@ class Markets(Controller):
     path = "/api/v1/hours/markets"
     tags = ("hours: markets",)
 
-    @get()
+    @get(opt={"scope": "read"})
     async def list_markets(
         self, request: HttpRequest, limit: params.PageSize = params.DEFAULT_PAGE, after: params.AfterName = None
     ) -> wire.Markets:
@@ -83,18 +83,18 @@ class Markets(Controller):
             cursors.next_after(markets, limit, lambda one: cursors.of_name(one.market)),
         )
 
-    @post(opt={"refuses": (hours.errors.MarketExists,), "idempotent": True})
+    @post(opt={"scope": "admin", "refuses": (hours.errors.MarketExists,), "idempotent": True})
     async def create_market(self, data: JSONBody[wire.NewMarket], request: HttpRequest) -> wire.Market:
         """Create a market; it is open at once."""
         command = model.CreateMarket(data.market)
         return await idempotency.run(_lane(request), command, request=request, shape=_market, status=201)
 
-    @get("/{market:str}", opt={"refuses": (hours.errors.UnknownMarket,)})
+    @get("/{market:str}", opt={"scope": "read", "refuses": (hours.errors.UnknownMarket,)})
     async def read_market(self, market: params.Market, request: HttpRequest) -> wire.Market:
         """Read a market."""
         return _market(await database(request).read(hours.find_market, market))
 
-    @patch("/{market:str}", opt={"refuses": (hours.errors.UnknownMarket,)})
+    @patch("/{market:str}", opt={"scope": "admin", "refuses": (hours.errors.UnknownMarket,)})
     async def change_market(
         self, market: params.Market, data: JSONBody[wire.MarketChange], request: HttpRequest
     ) -> wire.Market:
@@ -109,7 +109,7 @@ class Bids(Controller):
     path = "/api/v1/hours/markets/{market:str}/bids"
     tags = ("hours: bids",)
 
-    @get(opt={"refuses": (hours.errors.UnknownMarket,)})
+    @get(opt={"scope": "read", "refuses": (hours.errors.UnknownMarket,)})
     async def list_bids(
         self,
         market: params.Market,
@@ -128,7 +128,13 @@ class Bids(Controller):
             [_bid(one) for one in bids], cursors.next_after(bids, limit, lambda one: cursors.of_id(one.bid_id))
         )
 
-    @post(opt={"refuses": (*_ORDER, hours.errors.NotFillable, hours.errors.ExpiryPassed), "idempotent": True})
+    @post(
+        opt={
+            "scope": "trade",
+            "refuses": (*_ORDER, hours.errors.NotFillable, hours.errors.ExpiryPassed),
+            "idempotent": True,
+        }
+    )
     async def place_bid(self, market: params.Market, data: JSONBody[wire.NewBid], request: HttpRequest) -> wire.Bid:
         """Place a bid.
 
@@ -137,12 +143,15 @@ class Bids(Controller):
         command = _place(market, data, field="expires_at")
         return await idempotency.run(_lane(request), command, request=request, shape=_bid, status=201)
 
-    @get("/{bid_id:str}", opt={"refuses": (hours.errors.UnknownBid,)})
+    @get("/{bid_id:str}", opt={"scope": "read", "refuses": (hours.errors.UnknownBid,)})
     async def read_bid(self, market: params.Market, bid_id: params.Id, request: HttpRequest) -> wire.Bid:
         """Read a bid."""
         return _bid(await database(request).read(hours.find_bid, market, bid_id))
 
-    @patch("/{bid_id:str}", opt={"refuses": (*_CLOSED_BID, hours.errors.MarketClosed, hours.errors.BelowAllocated)})
+    @patch(
+        "/{bid_id:str}",
+        opt={"scope": "trade", "refuses": (*_CLOSED_BID, hours.errors.MarketClosed, hours.errors.BelowAllocated)},
+    )
     async def amend_bid(
         self, market: params.Market, bid_id: params.Id, data: JSONBody[wire.BidChange], request: HttpRequest
     ) -> wire.Bid:
@@ -156,7 +165,7 @@ class Bids(Controller):
         price = None if data.price is UNSET else data.price
         return _bid(await _lane(request).run(model.AmendBid(market, bid_id, volume, price)))
 
-    @delete("/{bid_id:str}", status_code=200, opt={"refuses": _CLOSED_BID})
+    @delete("/{bid_id:str}", status_code=200, opt={"scope": "trade", "refuses": _CLOSED_BID})
     async def cancel_bid(self, market: params.Market, bid_id: params.Id, request: HttpRequest) -> wire.Bid:
         """Cancel what is still open of a bid."""
         return _bid(await _lane(request).run(model.CancelBid(market, bid_id)))
@@ -166,7 +175,7 @@ class Supplies(Controller):
     path = "/api/v1/hours/markets/{market:str}/supplies"
     tags = ("hours: supplies",)
 
-    @get(opt={"refuses": (hours.errors.UnknownMarket,)})
+    @get(opt={"scope": "read", "refuses": (hours.errors.UnknownMarket,)})
     async def list_supplies(
         self,
         market: params.Market,
@@ -186,14 +195,14 @@ class Supplies(Controller):
             cursors.next_after(supplies, limit, lambda one: cursors.of_id(one.supply_id)),
         )
 
-    @post(opt={"refuses": _ORDER, "idempotent": True})
+    @post(opt={"scope": "supply", "refuses": _ORDER, "idempotent": True})
     async def add_supply(
         self, market: params.Market, data: JSONBody[wire.NewSupply], request: HttpRequest
     ) -> wire.Supply:
         """Add supply; bids below its minimum price do not match."""
         return await idempotency.run(_lane(request), _offer(market, data), request=request, shape=_supply, status=201)
 
-    @get("/{supply_id:str}", opt={"refuses": (hours.errors.UnknownSupply,)})
+    @get("/{supply_id:str}", opt={"scope": "read", "refuses": (hours.errors.UnknownSupply,)})
     async def read_supply(self, market: params.Market, supply_id: params.Id, request: HttpRequest) -> wire.Supply:
         """Read a supply."""
         return _supply(await database(request).read(hours.find_supply, market, supply_id))
@@ -201,7 +210,7 @@ class Supplies(Controller):
     @delete(
         "/{supply_id:str}",
         status_code=200,
-        opt={"refuses": (hours.errors.UnknownSupply, hours.errors.SupplyClosed)},
+        opt={"scope": "supply", "refuses": (hours.errors.UnknownSupply, hours.errors.SupplyClosed)},
     )
     async def withdraw_supply(self, market: params.Market, supply_id: params.Id, request: HttpRequest) -> wire.Supply:
         """Withdraw what is left of a supply."""
@@ -218,7 +227,7 @@ class Views(Controller):
     @post(
         "/orders:batch",
         status_code=200,
-        opt={"refuses": (*_ORDER, hours.errors.OrderRefused), "idempotent": True},
+        opt={"scope": ("trade", "supply"), "refuses": (*_ORDER, hours.errors.OrderRefused), "idempotent": True},
     )
     async def run_orders(
         self, market: params.Market, data: JSONBody[wire.Orders], request: HttpRequest
@@ -231,14 +240,14 @@ class Views(Controller):
         command = model.RunOrders(orders, is_atomic=data.atomic)
         return await idempotency.run(_lane(request), command, request=request, shape=_results)
 
-    @get("/book")
+    @get("/book", opt={"scope": "read"})
     async def read_book(
         self, market: params.Market, request: HttpRequest, limit: params.PageSize = params.DEFAULT_PAGE
     ) -> wire.Book:
         """Read the price levels of both sides, best first."""
         return await database(request).read(hours.read_book, market, limit=limit)
 
-    @get("/fills")
+    @get("/fills", opt={"scope": "read"})
     async def list_fills(
         self,
         market: params.Market,
@@ -251,7 +260,7 @@ class Views(Controller):
         fills = await database(request).read(hours.list_fills, market, before=last, limit=limit)
         return wire.Fills([_fill(one) for one in fills], cursors.next_after(fills, limit, _cursor))
 
-    @get("/allocations")
+    @get("/allocations", opt={"scope": "read"})
     async def list_allocations(
         self,
         market: params.Market,
@@ -265,7 +274,7 @@ class Views(Controller):
         found = await database(request).read(hours.list_allocations, market, username=username, after=last, limit=limit)
         return wire.Allocations([_allocation(one) for one in found], cursors.next_after(found, limit, _cursor))
 
-    @get("/candles")
+    @get("/candles", opt={"scope": "read"})
     async def read_candles(
         self,
         market: params.Market,
@@ -280,7 +289,7 @@ class Views(Controller):
         candles = await database(request).read(hours.read_candles, market, interval=interval, limit=limit, **bounds)
         return wire.Candles(market, interval, candles)
 
-    @get("/preview")
+    @get("/preview", opt={"scope": "read"})
     async def preview(
         self, market: params.Market, request: HttpRequest, volume: params.PositiveQuantity, price: params.Quantity
     ) -> wire.Preview:
@@ -295,7 +304,7 @@ CONTROLLERS = (Seed, Markets, Bids, Supplies, Views)
 
 
 def _place(market: str, data: wire.NewBid, *, field: str) -> model.PlaceBid:
-    expires_at = _expiry(data.expires_at, field=field)
+    expires_at = params.expiry(data.expires_at, field=field)
     return model.PlaceBid(market, data.username, data.volume, data.price, data.time_in_force, expires_at)
 
 
@@ -307,18 +316,6 @@ def _order(market: str, data: wire.BuyOrder | wire.SellOrder, index: int) -> mod
     if isinstance(data, wire.BuyOrder):
         return _place(market, data, field=f"orders[{index}].expires_at")
     return _offer(market, data)
-
-
-def _expiry(moment: datetime | None, *, field: str) -> Instant | None:
-    """Read a time of expiry. Raises Invalid where it is outside the years that can be shown in UTC."""
-    if moment is None:
-        return None
-    instant = clock.from_datetime(moment)
-    try:
-        clock.to_datetime(instant)
-    except OverflowError:
-        raise errors.Invalid(f"The field {field} is outside the years 1 to 9999 in UTC.", field=field) from None
-    return instant
 
 
 # ── to the wire ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -14,6 +14,7 @@ from litestar.params import FromPath
 
 from marketplace import __version__
 from marketplace.http import openapi, problems
+from marketplace.http import resources as http_resources
 
 STATE = "openapi"
 
@@ -35,13 +36,13 @@ class Asset(NamedTuple):
     etag: str
 
 
-@get("/api/v1/openapi.json", include_in_schema=False, sync_to_thread=False)
+@get("/api/v1/openapi.json", include_in_schema=False, sync_to_thread=False, opt={"scope": None})
 def openapi_document(request: Request) -> Response[bytes]:  # type: ignore[type-arg]
     """Answer the OpenAPI document, made at the first request."""
     return Response(_document(request.app), media_type="application/json")
 
 
-@get("/docs", include_in_schema=False, sync_to_thread=False)
+@get("/docs", include_in_schema=False, sync_to_thread=False, opt={"scope": None})
 def docs_page() -> Response[bytes]:
     headers = {
         "content-security-policy": CONTENT_SECURITY_POLICY,
@@ -51,7 +52,7 @@ def docs_page() -> Response[bytes]:
     return Response(_read("docs.html"), media_type="text/html", headers=headers)
 
 
-@get("/docs/assets/{name:str}", include_in_schema=False, sync_to_thread=False)
+@get("/docs/assets/{name:str}", include_in_schema=False, sync_to_thread=False, opt={"scope": None})
 def docs_asset(name: FromPath[str], request: Request) -> Response[bytes]:  # type: ignore[type-arg]
     """Answer one of the page's files, from memory; 304 to a browser that has it."""
     asset = _ASSETS.get(name)
@@ -66,7 +67,8 @@ def docs_asset(name: FromPath[str], request: Request) -> Response[bytes]:  # typ
 def _document(app: Litestar) -> bytes:
     document: bytes | None = app.state.get(STATE)
     if document is None:
-        document = app.state[STATE] = openapi.describe(app, version=__version__)
+        has_keys = app.state[http_resources.STATE].settings.auth == "keys"
+        document = app.state[STATE] = openapi.describe(app, version=__version__, has_keys=has_keys)
     return document
 
 

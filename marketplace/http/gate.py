@@ -31,7 +31,8 @@ _REMEMBERED = 1024
 _READING = frozenset(("GET", "HEAD", "OPTIONS"))
 _NOT_FOREIGN = (None, b"same-origin", b"none")
 # Given twice, each reader of the request might believe another one.
-_GIVEN_ONCE = frozenset((b"host", b"origin", b"sec-fetch-site", b"content-type", b"content-length"))
+_GIVEN_ONCE = frozenset((b"host", b"origin", b"sec-fetch-site", b"content-type", b"content-length", b"authorization"))
+_EXPOSED = b"Idempotent-Replayed, Retry-After, X-Request-Id, Allow, Link, WWW-Authenticate"
 
 Headers = dict[bytes, bytes]
 
@@ -123,7 +124,7 @@ class Gate:
             assert origin is not None
             extra += [
                 (b"access-control-allow-origin", origin),
-                (b"access-control-expose-headers", b"Idempotent-Replayed, Retry-After, X-Request-Id, Allow, Link"),
+                (b"access-control-expose-headers", _EXPOSED),
             ]
 
         async def send_with_cors(message: Message) -> None:
@@ -139,7 +140,7 @@ class Gate:
             return
         headers = [
             (b"access-control-allow-methods", b"GET, POST, PATCH, DELETE"),
-            (b"access-control-allow-headers", b"Content-Type, Idempotency-Key, X-Request-Id"),
+            (b"access-control-allow-headers", b"Authorization, Content-Type, Idempotency-Key, X-Request-Id"),
             (b"access-control-max-age", b"600"),
         ]
         await send({"type": "http.response.start", "status": 204, "headers": headers})

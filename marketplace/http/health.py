@@ -31,13 +31,13 @@ class Health(msgspec.Struct, frozen=True):
     status: str
 
 
-@get("/livez", sync_to_thread=False, tags=["operation"])
+@get("/livez", sync_to_thread=False, tags=["operation"], opt={"scope": None})
 def livez() -> Health:
     """Tell that the process answers. Asks nothing of the database."""
     return Health("live")
 
 
-@get("/readyz", tags=["operation"], opt={"refuses": (problems.NotReady,)})
+@get("/readyz", tags=["operation"], opt={"scope": None, "refuses": (problems.NotReady,)})
 async def readyz(request: Request) -> Health:  # type: ignore[type-arg]
     """Tell whether requests can be served: database reachable, schema current, lanes not behind."""
     service = resources(request)
@@ -47,7 +47,7 @@ async def readyz(request: Request) -> Health:  # type: ignore[type-arg]
     return Health("ready")
 
 
-@get("/metrics", media_type="text/plain", tags=["operation"])
+@get("/metrics", media_type="text/plain", tags=["operation"], opt={"scope": "read"})
 async def metrics(request: Request) -> Response[bytes]:  # type: ignore[type-arg]
     """Answer Prometheus, for all worker processes together.
 

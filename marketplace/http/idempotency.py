@@ -15,7 +15,7 @@ from litestar import Request, Response
 
 from marketplace.database import Answer, Key, Lane
 from marketplace.foundation import errors
-from marketplace.http import problems
+from marketplace.http import callers, problems
 from marketplace.wire.problems import MEDIA_TYPE
 
 Shape = TypeVar("Shape")
@@ -23,7 +23,7 @@ Shape = TypeVar("Shape")
 HEADER = b"idempotency-key"
 MAX_LENGTH = 255
 OPEN_CALLER = "open"
-"""Without keys of members, all callers are one."""
+"""Without keys of members, all callers are one. A member is written with an @ before its name."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -36,30 +36,37 @@ async def run(
     shape: Callable[[Any], Shape],
     status: int = 200,
     is_repeated: Callable[[Any], bool] = lambda _outcome: False,
+    reveal: Callable[[Shape], Shape] = lambda shaped: shaped,
 ) -> Shape:
     """Run a command and shape its outcome for the wire. Raises the lane's refusals.
 
     Under a key, or where `is_repeated` says that the outcome is what an earlier request was told, the answer is a ready
     response (Litestar sends it as it is), which the type does not say: the handlers' annotations describe the body.
+    `reveal` adds what only the first to ask is told: it is not stored, and so is not in the answer to a copy.
     """
     key = key_of(request)
     if key is None:
         outcome = await lane.run(command)
         if is_repeated(outcome):
             return cast(Shape, _respond(Answer(status, _encode(shape(outcome)), replayed=True)))
-        return shape(outcome)
-    repeated = False
+        return reveal(shape(outcome))
+    repeated, revealed = False, b""
 
     def encode(outcome: object) -> tuple[int, bytes]:
         if isinstance(outcome, errors.Refusal):
             rendered = problems.render(outcome)
             return rendered.status, rendered.body
-        nonlocal repeated
-        repeated = is_repeated(outcome)
-        return status, _encode(shape(outcome))
+        nonlocal repeated, revealed
+        repeated, shaped = is_repeated(outcome), shape(outcome)
+        revealed = _encode(reveal(shaped))
+        return status, _encode(shaped)
 
     fingerprint = await _fingerprint(request)
-    answer = await lane.answer(command, key=Key(caller=OPEN_CALLER, key=key, fingerprint=fingerprint), encode=encode)
+    username = callers.caller(request).username
+    name = OPEN_CALLER if username is None else f"@{username}"
+    answer = await lane.answer(command, key=Key(caller=name, key=key, fingerprint=fingerprint), encode=encode)
+    if answer.status == status and not answer.replayed:
+        answer = answer._replace(body=revealed)
     return cast(Shape, _respond(answer._replace(replayed=answer.replayed or repeated)))
 
 

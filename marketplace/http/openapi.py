@@ -7,6 +7,7 @@ msgspec that decides what is accepted. What a handler may be refused with is in 
     idempotent   it takes an Idempotency-Key
     linked       its answer has the next page in a Link header
     reads        False where it never asks the database
+    scope        which scope a key must have, or one of which; None where nobody need say who they are
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from litestar.typing import FieldDefinition
 from litestar.utils import get_enum_string_value
 
 from marketplace.foundation import errors
-from marketplace.http import idempotency, problems
+from marketplace.http import callers, idempotency, problems
 from marketplace.wire.problems import MEDIA_TYPE, Problem
 
 JSON = "application/json"
@@ -33,24 +34,32 @@ Schema = dict[str, Any]
 _BOUNDS = ("ge", "le", "min_length", "max_length", "pattern")
 _DESCRIPTION = """Errors are problem documents (RFC 9457) with a stable `code`; lists are pages (`limit`, `after`).
 A POST that creates something takes an `Idempotency-Key`: the same request under the same key is answered once more,
-byte for byte. 503 means that nothing happened."""
+byte for byte. 503 means that nothing happened. Where the operator has switched keys on, send yours as
+`Authorization: Bearer mk_…`; each operation says which scope it takes, and `admin` may everything."""
+_SCHEME = "key"
+_OF_KEYS = (errors.Unauthenticated, callers.ScopeNeeded, errors.Busy)
+"""What a request may meet before its handler."""
 
 
-def describe(app: Litestar, *, version: str) -> bytes:
-    """Return the OpenAPI document of the application's routes."""
+def describe(app: Litestar, *, version: str, has_keys: bool) -> bytes:
+    """Return the OpenAPI document of the application's routes; what it says of keys, only where callers have some."""
     handlers = list(_handlers(app))
     schemas, components = _schemas([handler for _, handler in handlers])
     paths: dict[str, Schema] = {}
     for path, handler in handlers:
         for method in sorted(handler.http_methods):
-            paths.setdefault(path, {})[method.lower()] = _operation(method, handler, schemas)
-    document = {
+            scopes = callers.scopes_of(handler) if has_keys else ()
+            paths.setdefault(path, {})[method.lower()] = _operation(method, handler, schemas, scopes)
+    document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "Marketplace", "version": version, "description": _DESCRIPTION},
         "servers": [{"url": "/"}],
         "paths": dict(sorted(paths.items())),
         "components": {"schemas": dict(sorted(components.items()))},
     }
+    if has_keys:
+        scheme = {"type": "http", "scheme": "bearer", "description": "an API key: `mk_…`"}
+        document["components"]["securitySchemes"] = {_SCHEME: scheme}
     return msgspec.json.encode(document)
 
 
@@ -81,20 +90,25 @@ def _answer_type(handler: HTTPRouteHandler) -> Any:
     return handler.parsed_fn_signature.return_type.annotation
 
 
-def _operation(method: str, handler: HTTPRouteHandler, schemas: dict[Any, Schema]) -> Schema:
+def _operation(
+    method: str, handler: HTTPRouteHandler, schemas: dict[Any, Schema], scopes: tuple[callers.ScopeName, ...]
+) -> Schema:
     name = handler.handler_name.rpartition(".")[2]
     summary, _, rest = inspect.cleandoc(handler.fn.__doc__ or name).partition("\n")
     operation: Schema = {"operationId": name, "summary": summary.rstrip("."), "tags": sorted(handler.resolve_tags())}
     if rest.strip():
         operation["description"] = rest.strip()
+    if scopes:
+        operation["security"] = [{_SCHEME: [scope]} for scope in scopes]
     parameters = [*_parameters(handler), *_header_parameters(handler)]
     if parameters:
         operation["parameters"] = parameters
     if handler.parsed_data_field is not None:
         body = schemas[handler.parsed_data_field.annotation]
         operation["requestBody"] = {"required": True, "content": {JSON: {"schema": body}}}
-    answers = {str(handler.status_code): _success(handler, schemas)}
-    return operation | {"responses": answers | _refused(method, handler, has_parameters=bool(parameters))}
+    answers: dict[str, Schema] = {str(handler.status_code): _success(handler, schemas)}
+    refusals = [*_refusals(method, handler, has_parameters=bool(parameters)), *(_OF_KEYS if scopes else ())]
+    return operation | {"responses": answers | _refused(refusals)}
 
 
 # ── parameters ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -155,9 +169,9 @@ def _success(handler: HTTPRouteHandler, schemas: dict[Any, Schema]) -> Schema:
     return answer
 
 
-def _refused(method: str, handler: HTTPRouteHandler, *, has_parameters: bool) -> dict[str, Schema]:
+def _refused(refusals: Iterable[type[errors.Refusal]]) -> dict[str, Schema]:
     by_status: dict[int, list[type[errors.Refusal]]] = {}
-    for refusal in _refusals(method, handler, has_parameters=has_parameters):
+    for refusal in dict.fromkeys(refusals):
         by_status.setdefault(problems.status_of(refusal), []).append(refusal)
     return {str(status): _problem(refusals) for status, refusals in sorted(by_status.items())}
 

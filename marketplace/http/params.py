@@ -46,8 +46,10 @@ Market = Annotated[str, PathParameter(**_text(_market))]
 Network = Market
 OptionalNetwork = Annotated[str | None, QueryParameter(**_text(_market))]
 VmId = Annotated[str, PathParameter(**_text(_vm_id))]
+KeyId = Annotated[str, PathParameter(pattern="^[0-9a-f]{16}$(?!\\n)", description="the public part of a key")]
 Id = Annotated[int, PathParameter(ge=1, le=limits.MAX_SEQ)]
 Username = Annotated[str, QueryParameter(**_text(_username))]
+UsernameInPath = Annotated[str, PathParameter(**_text(_username))]
 OptionalUsername = Annotated[str | None, QueryParameter(**_text(_username))]
 PageSize = Annotated[int, QueryParameter(ge=1, le=_page.le, description=_page.description)]
 AfterId = Annotated[str | None, QueryParameter(pattern=cursors.ID_PATTERN, description=_cursor.description)]
@@ -83,6 +85,18 @@ def instant(text: str | None, *, field: str) -> Instant | None:
     except msgspec.ValidationError:
         raise problems.wrong(field, "expected a time such as 2026-01-31T12:00:00Z", part="query") from None
     return _exact(moment, field=field)
+
+
+def expiry(moment: datetime | None, *, field: str) -> Instant | None:
+    """Read a time of expiry. Raises Invalid where it is outside the years that can be shown in UTC."""
+    if moment is None:
+        return None
+    found = clock.from_datetime(moment)
+    try:
+        clock.to_datetime(found)
+    except OverflowError:
+        raise errors.Invalid(f"The field {field} is outside the years 1 to 9999 in UTC.", field=field) from None
+    return found
 
 
 def _exact(moment: datetime, *, field: str) -> Instant:

@@ -113,6 +113,8 @@ def render(refusal: errors.Refusal) -> Rendered:
     headers = {}
     if isinstance(refusal, errors.Busy):
         headers["retry-after"] = str(refusal.retry_after_seconds)
+    if isinstance(refusal, errors.Unauthenticated):
+        headers["www-authenticate"] = "Bearer"
     return Rendered(status, _encode(document), headers)
 
 

@@ -13,14 +13,14 @@ MAX_QUANTITY = 1_000_000_000
 MAX_SEQ = 2**63 - 1
 
 # `(?!\n)`: in Python `$` also matches before a final newline.
-_TRIMMED = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$(?!\n)"
+TRIMMED = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$(?!\n)"
 
 Username = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=128,
-        pattern=_TRIMMED,
+        pattern=TRIMMED,
         description="1 to 128 characters, no control characters, no blank at either end; case matters",
     ),
 ]

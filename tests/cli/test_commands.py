@@ -19,7 +19,7 @@ NOBODY = "http://127.0.0.1:1"
 COMMANDS = [
     "", "serve", "work", "db", "db upgrade", "db check", "db audit", "buy", "sell", "allocation", "book", "bids", "log",
     "report", "demo", "simulate", "ip", "ip allocate", "ip release", "ip show", "ip list", "ip stats", "ip networks",
-    "ip reconcile",
+    "ip reconcile", "keys", "keys create", "keys list", "keys revoke", "members", "members create", "members list",
 ]  # fmt: skip
 
 WRONG = [
@@ -38,6 +38,11 @@ WRONG = [
     ("work --database-url mysql://here", "database_url must begin with sqlite:/// or postgresql://"),
     ("report no_such_report", "There is no report 'no_such_report'; there are"),
     ("simulate --sells 0.7 --cancels 0.7", "add up to 1 at most"),
+    ("keys create", "Say whose key it will be"),
+    ("keys create ann --scope everything", "everything"),
+    ("keys create ann --expires soon", "soon"),
+    (f"keys create {'x' * 129}", "A username or a label cannot be so"),
+    ("serve --auth members", "members"),
     ("ip release", "Name either a VM or, with --ip, an address."),
     ("ip release vm-1 --ip 10.0.0.1", "Name either a VM or, with --ip, an address."),
     ("ip reconcile no-such-file.txt", "The file no-such-file.txt cannot be read"),
@@ -50,13 +55,14 @@ WRONG = [
 CLIENT_COMMANDS = [
     "buy u1 1 1", "sell 1", "allocation u1", "book", "bids", "log", "log --follow", "simulate -n 1",
     "ip allocate vm-1", "ip release vm-1", "ip release --ip 10.0.0.1", "ip show vm-1", "ip list", "ip stats",
-    "ip networks",
+    "ip networks", "keys create --key mk_1", "keys list --key mk_1", "keys revoke 0123456789abcdef --key mk_1",
+    "members create ann", "members list",
 ]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MARKETPLACE_URL", "MARKETPLACE_CONFIG", "MARKETPLACE_DATABASE_URL", "COLUMNS"):
+    for name in ("MARKETPLACE_URL", "MARKETPLACE_KEY", "MARKETPLACE_CONFIG", "MARKETPLACE_DATABASE_URL", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -70,7 +76,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 
 def test_the_list_of_commands_here_is_whole() -> None:
     app = root.make_app()
-    listed = {*app, *(f"{group} {name}" for group in ("db", "ip") for name in app[group])}
+    listed = {*app, *(f"{group} {name}" for group in ("db", "ip", "keys", "members") for name in app[group])}
     names = {name for name in listed if not name.rpartition(" ")[2].startswith("-")}
     assert names == set(COMMANDS) - {""}
 

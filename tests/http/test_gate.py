@@ -22,6 +22,8 @@ VALUES = {
     "ip": "172.16.0.2",
     "network": "default",
     "name": "docs.js",
+    "username": "u1",
+    "key_id": "0123456789abcdef",
 }
 
 
