@@ -95,9 +95,11 @@ class Authentication:
 
     async def note_uses(self, lane: Lane, *, stop: asyncio.Event) -> None:
         """Note every few seconds, and at the end, which keys were used, until `stop` is set."""
-        while not stop.is_set():
+        is_last = False
+        while not is_last:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), NOTE_SECONDS)
+            is_last = stop.is_set()
             if command := self.take_uses():
                 # A lane that is busy has better things to do: the next use of these keys is noted.
                 with contextlib.suppress(errors.Refusal):
