@@ -70,7 +70,7 @@ def _commands(seed: int) -> Iterator[hours.PlaceBid | hours.AddSupply]:
     for kind, _, body in callers.orders(seed):
         if kind == "buy":
             buy = msgspec.json.decode(body, type=wire.Buy)
-            yield hours.PlaceBid(hours.DEFAULT_MARKET, buy.username, buy.volume, buy.price)
+            yield hours.PlaceBid(hours.DEFAULT_MARKET, str(buy.username), buy.volume, buy.price)
         else:
             yield hours.AddSupply(hours.DEFAULT_MARKET, msgspec.json.decode(body, type=wire.Sell).volume)
 

@@ -126,6 +126,20 @@ class AssignedElsewhere(errors.Conflict):
         super().__init__(f"{vm_id!r} has {ip} already; release it before you ask for another one.", vm_id=vm_id, ip=ip)
 
 
+class VmOfAnother(errors.Conflict):
+    """Another member's VM has an address under this name in this network."""
+
+    code = "addresses.vm_of_another"
+    title = "VM of another member"
+
+    def __init__(self, network: str, vm_id: str) -> None:
+        super().__init__(
+            f"{vm_id!r} is another member's in the network {network!r}; give your VM another name.",
+            network=network,
+            vm_id=vm_id,
+        )
+
+
 class NetworkExhausted(errors.Exhausted):
     """Every address of the network is assigned: release some, or use another network."""
 

@@ -147,19 +147,23 @@ def _assigned(row: Any) -> Assigned:
     return Assigned(sql.to_assignment(row[len(sql.NETWORK_COLUMNS) :]), sql.to_network(row))
 
 
-def list_assignments(tx: sa.Connection, network: str, *, after: int | None, limit: int) -> list[Assignment]:
-    """Return assignments in the order of their offsets, after one. Raises UnknownNetwork."""
+def list_assignments(
+    tx: sa.Connection, network: str, *, owner: str | None = None, after: int | None, limit: int
+) -> list[Assignment]:
+    """Return assignments, of one owner or of all, in the order of their offsets, after one. Raises UnknownNetwork."""
     find_network(tx, network)
     query = _list_assignments
+    if owner is not None:
+        query = query.where(addresses.c.owner == owner)
     if after is not None:
         query = query.where(addresses.c.ip_offset > sql.to_text(after))
     return [sql.to_assignment(row) for row in tx.execute(query, {"network": network, "limit": limit})]
 
 
-def _orphans(live: sa.FromClause) -> Any:
+def _orphans(live: sa.FromClause, *more: sa.ColumnElement[bool]) -> Any:
     return (
         sa.select(*sql.ADDRESS_COLUMNS)
-        .where(addresses.c.network == _network, sql.is_assigned)
+        .where(addresses.c.network == _network, sql.is_assigned, *more)
         .where(addresses.c.assigned_at <= sa.bindparam("before", type_=sa.BigInteger))
         .where(addresses.c.vm_id.not_in(sa.select(live.c.vm_id)))
         .order_by(addresses.c.ip_offset)
@@ -168,17 +172,30 @@ def _orphans(live: sa.FromClause) -> Any:
 
 
 _list_orphans = bulk.Bulk({"vm_id": sa.Text()}, _orphans)
+_list_own_orphans = bulk.Bulk(
+    {"vm_id": sa.Text()}, lambda live: _orphans(live, addresses.c.owner == sa.bindparam("owner", type_=sa.Text))
+)
 
 
 def list_orphans(
-    tx: sa.Connection, network: str, *, live: Collection[str], assigned_before: Instant, limit: int
+    tx: sa.Connection,
+    network: str,
+    *,
+    owner: str | None = None,
+    live: Collection[str],
+    assigned_before: Instant,
+    limit: int,
 ) -> list[Assignment]:
     """Return assignments made up to an instant whose VMs are not among the live ones, in the order of their offsets.
 
-    Raises UnknownNetwork.
+    Those of one owner, or of all. Raises UnknownNetwork.
     """
     find_network(tx, network)
     # Nobody is called "": where no VM is live, the statement still has a row to be sent for.
     given = [{"vm_id": vm_id} for vm_id in {"", *live}]
-    rows = _list_orphans.fetch(tx, given, network=network, before=assigned_before, limit=limit)
+    bound = {"network": network, "before": assigned_before, "limit": limit}
+    if owner is None:
+        rows = _list_orphans.fetch(tx, given, **bound)
+    else:
+        rows = _list_own_orphans.fetch(tx, given, **bound, owner=owner)
     return [sql.to_assignment(row) for row in rows]

@@ -133,8 +133,8 @@ class DeleteNetwork(msgspec.Struct, frozen=True):
 class Allocate(msgspec.Struct, frozen=True):
     """Give a VM an address, or tell which one it has. Outcome: Assigned.
 
-    A `hostname` replaces a stored one, None leaves it; `ip` asks for that address, in any spelling; `owner` is the
-    caller.
+    A `hostname` replaces a stored one, None leaves it; `ip` asks for that address, in any spelling; `owner` is who it
+    is for. With `own_only` a VM that has an address of another owner is refused.
     """
 
     network: str
@@ -142,6 +142,7 @@ class Allocate(msgspec.Struct, frozen=True):
     hostname: str | None = None
     ip: str | None = None
     owner: str | None = None
+    own_only: bool = False
 
 
 class AllocateMany(msgspec.Struct, frozen=True):
@@ -160,10 +161,14 @@ class AllocateMany(msgspec.Struct, frozen=True):
 
 
 class Release(msgspec.Struct, frozen=True):
-    """Take a VM's address back. Outcome: Assigned, as it was."""
+    """Take a VM's address back. Outcome: Assigned, as it was.
+
+    Here and below: with an `owner` nobody but this owner's VMs has any address.
+    """
 
     network: str
     vm_id: str
+    owner: str | None = None
 
 
 class ReleaseAddress(msgspec.Struct, frozen=True):
@@ -171,6 +176,7 @@ class ReleaseAddress(msgspec.Struct, frozen=True):
 
     network: str
     ip: str
+    owner: str | None = None
 
 
 class ReleaseMany(msgspec.Struct, frozen=True):
@@ -178,6 +184,7 @@ class ReleaseMany(msgspec.Struct, frozen=True):
 
     network: str
     vm_ids: tuple[str, ...]
+    owner: str | None = None
 
     @property
     def weight(self) -> int:
@@ -196,6 +203,7 @@ class ReleaseOrphans(msgspec.Struct, frozen=True):
 
     network: str
     orphans: tuple[tuple[str, int], ...]
+    owner: str | None = None
 
     @property
     def weight(self) -> int:

@@ -13,7 +13,7 @@ from marketplace import addresses
 from marketplace.addresses import errors, model
 from marketplace.database import Lane
 from marketplace.foundation import clock
-from marketplace.http import cursors, idempotency, params
+from marketplace.http import callers, cursors, idempotency, params
 from marketplace.http.resources import database, resources
 from marketplace.wire import addresses as wire
 
@@ -30,6 +30,7 @@ _GIVING = (
     errors.AddressTaken,
     errors.AddressResting,
     errors.AssignedElsewhere,
+    errors.VmOfAnother,
     errors.NetworkExhausted,
 )
 _VM = (errors.UnknownNetwork, errors.NotAssigned)
@@ -73,7 +74,7 @@ class Addresses(Controller):
         self, vm_id: params.VmId, request: HttpRequest, network: params.OptionalNetwork = None
     ) -> wire.Assignment:
         """Take back the address of a VM."""
-        command = model.Release(_network(request, network), vm_id)
+        command = model.Release(_network(request, network), vm_id, callers.caller(request).limited_to)
         return await idempotency.run(_lane(request), command, request=request, shape=_assigned)
 
     @delete(
@@ -94,7 +95,7 @@ class Addresses(Controller):
         self, ip: Ip, request: HttpRequest, network: params.OptionalNetwork = None
     ) -> wire.Assignment:
         """Take back an address from whoever has it."""
-        command = model.ReleaseAddress(_network(request, network), ip)
+        command = model.ReleaseAddress(_network(request, network), ip, callers.caller(request).limited_to)
         return await idempotency.run(_lane(request), command, request=request, shape=_assigned)
 
     @get("/{vm_id:str}", opt={"scope": "read", "refuses": _VM})
@@ -103,7 +104,10 @@ class Addresses(Controller):
     ) -> wire.Assignment:
         """Tell which address a VM has."""
         name = _network(request, network)
-        return _assigned(await database(request).read_one(addresses.find_assignment, name, vm_id))
+        found = await database(request).read_one(addresses.find_assignment, name, vm_id)
+        if not callers.caller(request).sees(found.assignment.owner):
+            raise errors.NotAssigned(name, vm_id)
+        return _assigned(found)
 
     @get("/allocations", opt={"scope": "read", "refuses": (errors.UnknownNetwork,), "linked": True})
     async def list_assignments(
@@ -113,9 +117,12 @@ class Addresses(Controller):
         limit: ManyRows = 10_000,
         after: params.AfterOffset = None,
     ) -> list[wire.Assignment]:
-        """List a network's assignments, by address; the next page is in the Link header."""
-        name, last = _network(request, network), cursors.to_offset(after)
-        found, rows = await database(request).read(_page, name, after=last, limit=limit)
+        """List a network's assignments, by address; the next page is in the Link header.
+
+        With a key, those of the key's own member.
+        """
+        name, last, owner = _network(request, network), cursors.to_offset(after), callers.caller(request).limited_to
+        found, rows = await database(request).read(_page, name, owner=owner, after=last, limit=limit)
         following = cursors.next_after(rows, limit, lambda one: cursors.of_offset(one.offset))
         body = json.encode([_assignment(one, found) for one in rows])
         return cast(list[wire.Assignment], Response(body, headers=_link(following, network=name, limit=limit)))
@@ -134,7 +141,8 @@ class Addresses(Controller):
     @post("/release:batch", status_code=200, opt={"scope": "trade", "refuses": _VM, "idempotent": True})
     async def release_many(self, data: JSONBody[wire.ReleaseMany], request: HttpRequest) -> wire.Released:
         """Take back the addresses of up to 1 000 VMs, all or none."""
-        command = model.ReleaseMany(_network(request, data.network), tuple(data.vm_ids))
+        owner = callers.caller(request).limited_to
+        command = model.ReleaseMany(_network(request, data.network), tuple(data.vm_ids), owner)
         return await idempotency.run(_lane(request), command, request=request, shape=_released)
 
     @post(
@@ -143,13 +151,15 @@ class Addresses(Controller):
     async def reconcile(self, data: JSONBody[wire.Reconcile], request: HttpRequest) -> wire.Reconciled:
         """Find addresses whose VM is gone, and release them if asked to.
 
-        A VM is gone where it is not among `vm_ids` and got its address more than `grace_seconds` ago.
+        A VM is gone where it is not among `vm_ids` and got its address more than `grace_seconds` ago. With a key, only
+        the addresses of the key's own member are looked at.
         """
         idempotency.key_of(request)  # a wrong key is refused in a dry run too
-        name = _network(request, data.network)
+        name, owner = _network(request, data.network), callers.caller(request).limited_to
         found, orphans = await database(request).read(
             _orphans,
             name,
+            owner=owner,
             live=frozenset(data.vm_ids),
             assigned_before=clock.now() - data.grace_seconds * clock.SECOND,
             limit=model.MAX_BATCH + 1,
@@ -161,7 +171,7 @@ class Addresses(Controller):
         def shape(released: tuple[model.Assigned, ...]) -> wire.Reconciled:
             return wire.Reconciled([_assigned(one) for one in released], applied=True, more=more)
 
-        command = model.ReleaseOrphans(name, tuple((one.vm_id, one.seq) for one in some))
+        command = model.ReleaseOrphans(name, tuple((one.vm_id, one.seq) for one in some), owner)
         return await idempotency.run(_lane(request), command, request=request, shape=shape)
 
 
@@ -237,7 +247,15 @@ def _orphans(tx: Any, /, network: str, **bounds: Any) -> tuple[model.Network, An
 
 
 def _allocate(request: HttpRequest, data: wire.Allocate) -> model.Allocate:
-    return model.Allocate(_network(request, data.network), data.vm_id, data.hostname, data.ip, data.owner)
+    caller = callers.caller(request)
+    return model.Allocate(
+        _network(request, data.network),
+        data.vm_id,
+        data.hostname,
+        data.ip,
+        caller.on_behalf_of(data.owner),
+        own_only=caller.limited_to is not None,
+    )
 
 
 def _is_repeated(outcome: model.Assigned) -> bool:

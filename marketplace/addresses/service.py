@@ -81,6 +81,8 @@ def _allocate_again(
     book: Book, log: Log, command: model.Allocate, network: model.Network, found: Assignment
 ) -> Assigned | Refusal:
     """Tell a VM which address it has; a hostname that is new takes the old one's place."""
+    if command.own_only and found.owner != command.owner:
+        return errors.VmOfAnother(command.network, command.vm_id)
     if command.ip is not None:
         offset = offset_of(network, command.ip)
         if isinstance(offset, Refusal):
@@ -121,7 +123,9 @@ def _release(book: Book, log: Log, command: model.Release) -> Assigned | Refusal
     if book.network(command.network) is None:
         return errors.UnknownNetwork(command.network)
     found = book.of_vm(command.network, command.vm_id)
-    return _end(book, log, found) if found else errors.NotAssigned(command.network, command.vm_id)
+    if found is None or _is_foreign(found, command.owner):
+        return errors.NotAssigned(command.network, command.vm_id)
+    return _end(book, log, found)
 
 
 def _release_address(book: Book, log: Log, command: model.ReleaseAddress) -> Assigned | Refusal:
@@ -132,7 +136,14 @@ def _release_address(book: Book, log: Log, command: model.ReleaseAddress) -> Ass
     if isinstance(offset, Refusal):
         return offset
     found = book.at(command.network, offset)
-    return _end(book, log, found) if found else errors.AddressNotAssigned(command.network, command.ip)
+    if found is None or _is_foreign(found, command.owner):
+        return errors.AddressNotAssigned(command.network, command.ip)
+    return _end(book, log, found)
+
+
+def _is_foreign(found: Assignment, owner: str | None) -> bool:
+    """Tell whether an assignment is none of an owner's; without an owner none is foreign."""
+    return owner is not None and found.owner != owner
 
 
 def _end(book: Book, log: Log, found: Assignment) -> Assigned:
@@ -151,7 +162,8 @@ def _allocate_many(book: Book, log: Log, command: model.AllocateMany) -> tuple[A
 
 
 def _release_many(book: Book, log: Log, command: model.ReleaseMany) -> tuple[Assigned, ...]:
-    return _all_or_none(_release(book, log, model.Release(command.network, vm_id)) for vm_id in command.vm_ids)
+    releases = (model.Release(command.network, vm_id, command.owner) for vm_id in command.vm_ids)
+    return _all_or_none(_release(book, log, one) for one in releases)
 
 
 def _all_or_none(outcomes: Iterator[Assigned | Refusal]) -> tuple[Assigned, ...]:
@@ -168,7 +180,8 @@ def _release_orphans(book: Book, log: Log, command: model.ReleaseOrphans) -> tup
     if command.orphans and book.network(command.network) is None:  # a network is read for those who name a VM in it
         return errors.UnknownNetwork(command.network)
     found = ((book.of_vm(command.network, vm_id), seq) for vm_id, seq in command.orphans)
-    return tuple(_end(book, log, orphan) for orphan, seq in found if orphan and orphan.seq == seq)
+    seen = (orphan for orphan, seq in found if orphan and orphan.seq == seq)
+    return tuple(_end(book, log, orphan) for orphan in seen if not _is_foreign(orphan, command.owner))
 
 
 def note(log: Log, said: model.Event, ip: str, *, member: str | None) -> int:

@@ -69,13 +69,13 @@ def sell(
     print_to.print(f"Supply {supply.supply_id}: {supply.allocated} allocated, {supply.remaining or 'none'} left.")
 
 
-def allocation(username: str, *, url: Url = DEFAULT_URL, key: Key = None) -> None:
+def allocation(username: str | None = None, *, url: Url = DEFAULT_URL, key: Key = None) -> None:
     """Print the VM-hours that a user has been given on the market `default`.
 
     Parameters
     ----------
     username
-        Who bought.
+        Who bought; left out, you.
     """
     with connect(url, key) as client:
         terminal.output().print(client.allocation(username))

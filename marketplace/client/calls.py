@@ -24,9 +24,16 @@ DEFAULT_MARKET = "default"
 # ── the market `default` in three words ──────────────────────────────────────────────────────────────────────────────
 
 
-def buy(username: str, *, volume: int, price: int, idempotency_key: str | None = None) -> Call[hours.Bought]:
-    """Bid for hours on the market `default`, paying at most `price` each; what is not there yet is waited for."""
-    return create("/buy", hours.Buy(username, volume, price), hours.Bought, key=idempotency_key)
+def buy(
+    username: str | None = None, *, volume: int, price: int, idempotency_key: str | None = None
+) -> Call[hours.Bought]:
+    """Bid for hours on the market `default`, paying at most `price` each; what is not there yet is waited for.
+
+    With a key the username may be left out, here and everywhere.
+    """
+    return create(
+        "/buy", hours.Buy(volume, price, UNSET if username is None else username), hours.Bought, key=idempotency_key
+    )
 
 
 def sell(volume: int, *, idempotency_key: str | None = None) -> Call[hours.Sold]:
@@ -34,7 +41,7 @@ def sell(volume: int, *, idempotency_key: str | None = None) -> Call[hours.Sold]
     return create("/sell", hours.Sell(volume), hours.Sold, key=idempotency_key)
 
 
-def allocation(username: str) -> Call[int]:
+def allocation(username: str | None = None) -> Call[int]:
     """Read the hours that a user has been given so far. NotFound for one who never placed a bid."""
     return Call("GET", "/allocation", int, query_of(username=username))
 
@@ -71,7 +78,7 @@ def close_market(name: str) -> Call[hours.Market]:
 
 
 def place_bid(
-    username: str,
+    username: str | None = None,
     *,
     volume: int,
     price: int,
@@ -81,7 +88,7 @@ def place_bid(
     idempotency_key: str | None = None,
 ) -> Call[hours.Bid]:
     """Bid for hours. `ioc` takes what is there and drops the rest; `fok` takes all or nothing; `gtc` waits."""
-    bid = hours.NewBid(username, volume, price, time_in_force, expires_at)
+    bid = hours.NewBid(volume, price, UNSET if username is None else username, time_in_force, expires_at)
     return create(f"{_market(market)}/bids", bid, hours.Bid, key=idempotency_key)
 
 

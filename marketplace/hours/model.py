@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from marketplace.foundation.clock import Instant
 
@@ -138,26 +139,32 @@ class AddSupply(msgspec.Struct, frozen=True, tag="supply_added"):
 
 
 class CancelBid(msgspec.Struct, frozen=True, tag="bid_cancelled"):
-    """Take what is still open off the book."""
+    """Take what is still open off the book. With an `owner` a bid of anybody else is unknown."""
 
     market: str
     bid_id: int
+    owner: str | UnsetType = UNSET
 
 
 class AmendBid(msgspec.Struct, frozen=True, tag="bid_amended"):
-    """Change volume (the whole bid's) or price. Less volume at the same price keeps the place in the queue."""
+    """Change volume (the whole bid's) or price. Less volume at the same price keeps the place in the queue.
+
+    With an `owner` a bid of anybody else is unknown.
+    """
 
     market: str
     bid_id: int
     volume: int | None = None
     price: int | None = None
+    owner: str | UnsetType = UNSET
 
 
 class WithdrawSupply(msgspec.Struct, frozen=True, tag="supply_withdrawn"):
-    """Take back what is left."""
+    """Take back what is left. With an `owner` a supply of anybody else is unknown."""
 
     market: str
     supply_id: int
+    owner: str | UnsetType = UNSET
 
 
 class ExpireBid(msgspec.Struct, frozen=True, tag="bid_expired"):

@@ -6,13 +6,14 @@ from typing import Annotated, Any
 
 from litestar import Controller, Request, delete, get, patch, post
 from litestar.params import FromQuery, JSONBody, QueryParameter
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from marketplace import hours
 from marketplace.database import Lane
 from marketplace.foundation import clock, errors
 from marketplace.hours import model
-from marketplace.http import cursors, idempotency, params
+from marketplace.http import callers, cursors, idempotency, params
+from marketplace.http.callers import Caller
 from marketplace.http.resources import database, resources
 from marketplace.wire import hours as wire
 
@@ -40,10 +41,11 @@ class Seed(Controller):
 
         Leftover supply is allocated at once, the rest waits. Volume 0 is accepted and does nothing.
         """
+        username = _bidder(callers.caller(request), data.username)
         if data.volume == 0:
             idempotency.key_of(request)  # a wrong key is refused here too
             return wire.Bought(None, 0, 0)
-        command = model.PlaceBid(hours.DEFAULT_MARKET, data.username, data.volume, data.price)
+        command = model.PlaceBid(hours.DEFAULT_MARKET, username, data.volume, data.price)
         return await idempotency.run(_lane(request), command, request=request, shape=_bought)
 
     @post(
@@ -57,13 +59,18 @@ class Seed(Controller):
         if data.volume == 0:
             idempotency.key_of(request)
             return wire.Sold(None, 0, 0)
-        command = model.AddSupply(hours.DEFAULT_MARKET, data.volume)
+        provider = callers.caller(request).username
+        command = model.AddSupply(hours.DEFAULT_MARKET, data.volume, provider=provider)
         return await idempotency.run(_lane(request), command, request=request, shape=_sold)
 
     @get("/allocation", media_type="text/plain", opt={"scope": "read", "refuses": (hours.errors.UnknownUser,)})
-    async def allocation(self, username: params.Username, request: HttpRequest) -> str:
-        """Tell how many hours a user was allocated, as a plain integer."""
-        total = await database(request).read_one(hours.total_allocated, hours.DEFAULT_MARKET, username)
+    async def allocation(self, request: HttpRequest, username: params.OptionalUsername = None) -> str:
+        """Tell how many hours a user was allocated, as a plain integer.
+
+        With a key it tells of the key's own member, and the username may be left out.
+        """
+        whose = callers.caller(request).acting_for(username)
+        total = await database(request).read_one(hours.total_allocated, hours.DEFAULT_MARKET, whose)
         return str(total)
 
 
@@ -119,10 +126,10 @@ class Bids(Controller):
         limit: params.PageSize = params.DEFAULT_PAGE,
         after: params.AfterId = None,
     ) -> wire.Bids:
-        """List bids, oldest first."""
-        last = cursors.to_id(after)
+        """List bids, oldest first; with a key, the key's own member's."""
+        last, whose = cursors.to_id(after), callers.caller(request).looking_at(username)
         bids = await database(request).read(
-            hours.list_bids, market, username=username, state=bid_state, after=last, limit=limit
+            hours.list_bids, market, username=whose, state=bid_state, after=last, limit=limit
         )
         return wire.Bids(
             [_bid(one) for one in bids], cursors.next_after(bids, limit, lambda one: cursors.of_id(one.bid_id))
@@ -140,13 +147,13 @@ class Bids(Controller):
 
         gtc waits for what is not filled at once, ioc drops it, fok takes all or nothing.
         """
-        command = _place(market, data, field="expires_at")
+        command = _place(callers.caller(request), market, data)
         return await idempotency.run(_lane(request), command, request=request, shape=_bid, status=201)
 
     @get("/{bid_id:str}", opt={"scope": "read", "refuses": (hours.errors.UnknownBid,)})
     async def read_bid(self, market: params.Market, bid_id: params.Id, request: HttpRequest) -> wire.Bid:
         """Read a bid."""
-        return _bid(await database(request).read(hours.find_bid, market, bid_id))
+        return await _read_bid(request, market, bid_id)
 
     @patch(
         "/{bid_id:str}",
@@ -160,15 +167,15 @@ class Bids(Controller):
         Less volume keeps the place in the queue; more volume or another price goes to the back of its price.
         """
         if data.volume is UNSET and data.price is UNSET:
-            return _bid(await database(request).read(hours.find_bid, market, bid_id))
+            return await _read_bid(request, market, bid_id)
         volume = None if data.volume is UNSET else data.volume
         price = None if data.price is UNSET else data.price
-        return _bid(await _lane(request).run(model.AmendBid(market, bid_id, volume, price)))
+        return _bid(await _lane(request).run(model.AmendBid(market, bid_id, volume, price, _owner(request))))
 
     @delete("/{bid_id:str}", status_code=200, opt={"scope": "trade", "refuses": _CLOSED_BID})
     async def cancel_bid(self, market: params.Market, bid_id: params.Id, request: HttpRequest) -> wire.Bid:
         """Cancel what is still open of a bid."""
-        return _bid(await _lane(request).run(model.CancelBid(market, bid_id)))
+        return _bid(await _lane(request).run(model.CancelBid(market, bid_id, _owner(request))))
 
 
 class Supplies(Controller):
@@ -185,10 +192,10 @@ class Supplies(Controller):
         limit: params.PageSize = params.DEFAULT_PAGE,
         after: params.AfterId = None,
     ) -> wire.Supplies:
-        """List supplies, oldest first."""
-        last = cursors.to_id(after)
+        """List supplies, oldest first; with a key, the key's own member's."""
+        last, whose = cursors.to_id(after), callers.caller(request).looking_at(provider)
         supplies = await database(request).read(
-            hours.list_supplies, market, provider=provider, state=supply_state, after=last, limit=limit
+            hours.list_supplies, market, provider=whose, state=supply_state, after=last, limit=limit
         )
         return wire.Supplies(
             [_supply(one) for one in supplies],
@@ -200,12 +207,16 @@ class Supplies(Controller):
         self, market: params.Market, data: JSONBody[wire.NewSupply], request: HttpRequest
     ) -> wire.Supply:
         """Add supply; bids below its minimum price do not match."""
-        return await idempotency.run(_lane(request), _offer(market, data), request=request, shape=_supply, status=201)
+        command = _offer(callers.caller(request), market, data)
+        return await idempotency.run(_lane(request), command, request=request, shape=_supply, status=201)
 
     @get("/{supply_id:str}", opt={"scope": "read", "refuses": (hours.errors.UnknownSupply,)})
     async def read_supply(self, market: params.Market, supply_id: params.Id, request: HttpRequest) -> wire.Supply:
         """Read a supply."""
-        return _supply(await database(request).read(hours.find_supply, market, supply_id))
+        found = await database(request).read(hours.find_supply, market, supply_id)
+        if not callers.caller(request).sees(found.provider):
+            raise hours.errors.UnknownSupply(market, supply_id)
+        return _supply(found)
 
     @delete(
         "/{supply_id:str}",
@@ -214,7 +225,7 @@ class Supplies(Controller):
     )
     async def withdraw_supply(self, market: params.Market, supply_id: params.Id, request: HttpRequest) -> wire.Supply:
         """Withdraw what is left of a supply."""
-        return _supply(await _lane(request).run(model.WithdrawSupply(market, supply_id)))
+        return _supply(await _lane(request).run(model.WithdrawSupply(market, supply_id, _owner(request))))
 
 
 class Views(Controller):
@@ -236,7 +247,8 @@ class Views(Controller):
 
         Each has a result of its own; with `atomic` the first refusal undoes all, and is the answer.
         """
-        orders = tuple(_order(market, one, index) for index, one in enumerate(data.orders))
+        caller = callers.caller(request)
+        orders = tuple(_order(caller, market, one, index) for index, one in enumerate(data.orders))
         command = model.RunOrders(orders, is_atomic=data.atomic)
         return await idempotency.run(_lane(request), command, request=request, shape=_results)
 
@@ -269,9 +281,9 @@ class Views(Controller):
         limit: params.PageSize = params.DEFAULT_PAGE,
         after: params.AfterPlace = None,
     ) -> wire.Allocations:
-        """List allocations, of one user or of all, oldest first."""
-        last = cursors.to_place(after)
-        found = await database(request).read(hours.list_allocations, market, username=username, after=last, limit=limit)
+        """List allocations, of one user or of all, oldest first; with a key, those of the key's own member."""
+        last, whose = cursors.to_place(after), callers.caller(request).looking_at(username)
+        found = await database(request).read(hours.list_allocations, market, username=whose, after=last, limit=limit)
         return wire.Allocations([_allocation(one) for one in found], cursors.next_after(found, limit, _cursor))
 
     @get("/candles", opt={"scope": "read"})
@@ -303,19 +315,43 @@ CONTROLLERS = (Seed, Markets, Bids, Supplies, Views)
 # ── from the wire ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _place(market: str, data: wire.NewBid, *, field: str) -> model.PlaceBid:
-    expires_at = params.expiry(data.expires_at, field=field)
-    return model.PlaceBid(market, data.username, data.volume, data.price, data.time_in_force, expires_at)
+def _bidder(caller: Caller, named: str | UnsetType, *, within: str = "") -> str:
+    return caller.acting_for(None if named is UNSET else named, field=f"{within}username")
 
 
-def _offer(market: str, data: wire.NewSupply) -> model.AddSupply:
-    return model.AddSupply(market, data.volume, data.min_price, data.provider)
+def _owner(request: HttpRequest) -> str | UnsetType:
+    """Return whose things the caller may change; UNSET where anybody's."""
+    only = callers.caller(request).limited_to
+    return UNSET if only is None else only
 
 
-def _order(market: str, data: wire.BuyOrder | wire.SellOrder, index: int) -> model.PlaceBid | model.AddSupply:
+def _place(caller: Caller, market: str, data: wire.NewBid, *, within: str = "") -> model.PlaceBid:
+    username = _bidder(caller, data.username, within=within)
+    expires_at = params.expiry(data.expires_at, field=f"{within}expires_at")
+    return model.PlaceBid(market, username, data.volume, data.price, data.time_in_force, expires_at)
+
+
+def _offer(caller: Caller, market: str, data: wire.NewSupply) -> model.AddSupply:
+    return model.AddSupply(market, data.volume, data.min_price, caller.on_behalf_of(data.provider))
+
+
+def _order(
+    caller: Caller, market: str, data: wire.BuyOrder | wire.SellOrder, index: int
+) -> model.PlaceBid | model.AddSupply:
+    """Read one of many orders, which takes the same scope as it does alone."""
     if isinstance(data, wire.BuyOrder):
-        return _place(market, data, field=f"orders[{index}].expires_at")
-    return _offer(market, data)
+        caller.require("trade")
+        return _place(caller, market, data, within=f"orders[{index}].")
+    caller.require("supply")
+    return _offer(caller, market, data)
+
+
+async def _read_bid(request: HttpRequest, market: str, bid_id: int) -> wire.Bid:
+    """Read a bid for who may see it."""
+    found = await database(request).read(hours.find_bid, market, bid_id)
+    if not callers.caller(request).sees(found.username):
+        raise hours.errors.UnknownBid(market, bid_id)
+    return _bid(found)
 
 
 # ── to the wire ──────────────────────────────────────────────────────────────────────────────────────────────────────

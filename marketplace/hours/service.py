@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from msgspec import UNSET
 
 from marketplace.database import Abandon, Apply, Log
 from marketplace.foundation.clock import Instant
@@ -133,17 +134,16 @@ def new_supply(command: model.AddSupply, *, seq: int, now: Instant) -> Supply:
 
 
 def _cancel_bid(books: Books, log: Log, command: model.CancelBid) -> Bid | Refusal:
-    return _close_bid(books, log, command, state="cancelled")
+    return _close_bid(books, log, command, _own_bid(books, command), state="cancelled")
 
 
 def _expire_bid(books: Books, log: Log, command: model.ExpireBid) -> Bid | Refusal:
-    return _close_bid(books, log, command, state="expired")
+    return _close_bid(books, log, command, books.bid(command.market, command.bid_id), state="expired")
 
 
 def _close_bid(
-    books: Books, log: Log, command: model.CancelBid | model.ExpireBid, *, state: model.BidState
+    books: Books, log: Log, command: model.CancelBid | model.ExpireBid, bid: Bid | None, *, state: model.BidState
 ) -> Bid | Refusal:
-    bid = books.bid(command.market, command.bid_id)
     if bid is None:
         return errors.UnknownBid(command.market, command.bid_id)
     if bid.state != "open":
@@ -154,8 +154,14 @@ def _close_bid(
     return bid
 
 
-def _amend_bid(books: Books, log: Log, command: model.AmendBid) -> Bid | Refusal:
+def _own_bid(books: Books, command: model.CancelBid | model.AmendBid) -> Bid | None:
+    """Return the bid that a command is about, None where there is none or it is not its owner's."""
     bid = books.bid(command.market, command.bid_id)
+    return bid if bid and command.owner in (UNSET, bid.username) else None
+
+
+def _amend_bid(books: Books, log: Log, command: model.AmendBid) -> Bid | Refusal:
+    bid = _own_bid(books, command)
     if bid is None:
         return errors.UnknownBid(command.market, command.bid_id)
     if not bid.is_live(books.now):
@@ -179,7 +185,7 @@ def _amend_bid(books: Books, log: Log, command: model.AmendBid) -> Bid | Refusal
 
 def _withdraw_supply(books: Books, log: Log, command: model.WithdrawSupply) -> Supply | Refusal:
     supply = books.supply(command.market, command.supply_id)
-    if supply is None:
+    if supply is None or command.owner not in (UNSET, supply.provider):
         return errors.UnknownSupply(command.market, command.supply_id)
     if supply.state != "open":
         return errors.SupplyClosed(supply.supply_id, supply.state)

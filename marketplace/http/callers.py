@@ -75,11 +75,11 @@ class Caller(msgspec.Struct, frozen=True):
         """Tell whether what belongs to a member is this caller's to see; if not, for the caller it does not exist."""
         return self.is_admin or (owner is not None and owner == self.username)
 
-    def acting_for(self, username: str | None) -> str:
+    def acting_for(self, username: str | None, *, field: str = "username") -> str:
         """Return whom a request is for: the one it names, else the caller. Raises Invalid or Forbidden."""
         found = self.on_behalf_of(username)
         if found is None:
-            raise errors.Invalid("Say who it is for: the request needs a username.", field="username")
+            raise errors.Invalid(f"The field {field} is missing: say who it is for.", field=field)
         return found
 
     def on_behalf_of(self, username: str | None) -> str | None:

@@ -27,9 +27,10 @@ Interval = Literal["1m", "5m", "1h", "1d"]
 class Buy(Struct, frozen=True):
     """`POST /buy`: a bid on the market `default`. Volume 0 is accepted and does nothing."""
 
-    username: limits.Username
     volume: limits.Volume
     price: limits.Price
+    username: limits.Username | UnsetType = UNSET
+    """Who buys; with a key it may be left out."""
 
 
 class Bought(Struct, frozen=True):
@@ -82,9 +83,10 @@ class Markets(Struct, frozen=True):
 
 
 class NewBid(Struct, frozen=True, forbid_unknown_fields=True):
-    username: limits.Username
     volume: limits.PositiveVolume
     price: limits.Price
+    username: limits.Username | UnsetType = UNSET
+    """Who bids; with a key it may be left out."""
     time_in_force: TimeInForce = "gtc"
     expires_at: limits.Moment | None = None
     """When what is still open is taken off; only with gtc."""

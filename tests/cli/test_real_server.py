@@ -155,7 +155,7 @@ def test_the_sdk_speaks_with_the_real_server(start_server: StartServer, sqlite_u
         assert client.amend_bid(bid.bid_id, market="gpu", volume=8, price=4).remaining == 8
         supply = client.add_supply(5, market="gpu", provider="p1")
         assert (supply.allocated, supply.state) == (5, "exhausted")
-        orders: list[hours.BuyOrder | hours.SellOrder] = [hours.BuyOrder("u2", 5, 1), hours.SellOrder(20, min_price=9)]
+        orders: list[hours.BuyOrder | hours.SellOrder] = [hours.BuyOrder(5, 1, "u2"), hours.SellOrder(20, min_price=9)]
         results = client.run_orders(orders, market="gpu").results
         assert [result.remaining for result in results] == [5, 20]
         assert results[1].supply_id is not None
@@ -173,7 +173,7 @@ def test_the_sdk_speaks_with_the_real_server(start_server: StartServer, sqlite_u
 
 def test_the_sdk_reads_every_page(start_server: StartServer, sqlite_url: str) -> None:
     with Client(start_server(sqlite_url).url) as client:
-        client.run_orders([hours.BuyOrder(f"u{n % 2}", 1, 1 + n) for n in range(7)])
+        client.run_orders([hours.BuyOrder(1, 1 + n, f"u{n % 2}") for n in range(7)])
         client.run_orders([hours.SellOrder(1, provider="p1") for _ in range(5)])
         assert len(list(client.bids(page_size=2))) == 7
         assert len(list(client.bids(page_size=2, username="u1", state="filled"))) == 2

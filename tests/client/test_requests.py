@@ -28,7 +28,7 @@ ASSIGNMENT = addresses.Assignment("10.0.0.2", "vm1", "10.0.0.1", "10.0.0.0/24", 
 NETWORK = addresses.Network("lan", "10.0.0.0/24", None, "random", 60, NOON)
 
 GPU = "/api/v1/hours/markets/gpu"
-ORDERS = [hours.BuyOrder("u1", 5, 3), hours.SellOrder(9, min_price=2)]
+ORDERS = [hours.BuyOrder(5, 3, "u1"), hours.SellOrder(9, min_price=2)]
 
 # method, arguments, named arguments, verb, path with query, body, answer
 CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], str, str, Any, Any]] = [

@@ -80,7 +80,8 @@ def throw(dice: random.Random, now: Instant) -> Any:
     if what < 0.73:
         return On(dice.randint(0, 4), model.WithdrawSupply, is_bid=False)
     volume, price = dice.choice([None, dice.randint(1, 40)]), dice.choice([None, dice.randint(0, 6)])
-    return On(dice.randint(0, 25), dice.choice([model.CancelBid, model.ExpireBid, *[_amend(volume, price)] * 3]))
+    ways: list[Callable[[str, int], Any]] = [model.CancelBid, model.ExpireBid, *[_amend(volume, price)] * 3]
+    return On(dice.randint(0, 25), dice.choice(ways))
 
 
 def throw_order(dice: random.Random, now: Instant) -> model.Order:

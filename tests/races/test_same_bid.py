@@ -115,8 +115,8 @@ async def test_requests_of_many_orders_are_not_torn_apart(town: Town, *, is_atom
     """Each sells and buys back as much at a price that nobody else reaches, so in one piece it leaves nothing."""
     orders: list[wire.BuyOrder | wire.SellOrder] = [
         wire.SellOrder(10, 9),
-        wire.BuyOrder("u1", 4, 9),
-        wire.BuyOrder("u2", 6, 9),
+        wire.BuyOrder(4, 9, "u1"),
+        wire.BuyOrder(6, 9, "u2"),
     ]
     async with Clients(town) as clients:
         found = await outcomes(*(clients.next().run_orders(orders, atomic=is_atomic) for _ in range(24)))

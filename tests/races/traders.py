@@ -101,13 +101,13 @@ class Trader:
 
     async def _run_orders(self, market: str) -> None:
         orders: list[wire.BuyOrder | wire.SellOrder] = [
-            wire.BuyOrder(self._username(), self.dice.randint(1, 20), self.dice.randint(0, 5))
+            wire.BuyOrder(self.dice.randint(1, 20), self.dice.randint(0, 5), self._username())
             if self.dice.random() < 0.7
             else wire.SellOrder(self.dice.randint(1, 40))
             for _ in range(self.dice.randint(1, 20))
         ]
         if self.dice.random() < 0.3:
-            orders.append(wire.BuyOrder("u1", 10**9, 0, time_in_force="fok"))  # it is refused
+            orders.append(wire.BuyOrder(10**9, 0, "u1", time_in_force="fok"))  # it is refused
         await self.client.run_orders(orders, market=market, atomic=self.dice.random() < 0.5)
 
     async def _look(self, market: str) -> None:

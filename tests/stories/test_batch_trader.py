@@ -12,13 +12,13 @@ Orders = list[wire.BuyOrder | wire.SellOrder]
 
 def test_a_day_of_a_batch_trader(market: Client) -> None:
     # In the morning a thousand small bids, one request.
-    bids: Orders = [wire.BuyOrder(f"u{number % 10}", 2, number % 5) for number in range(1_000)]
+    bids: Orders = [wire.BuyOrder(2, number % 5, f"u{number % 10}") for number in range(1_000)]
     results = market.run_orders(bids).results
     assert [result.bid_id for result in results] == list(range(1, 1_001))
     assert {result.remaining for result in results} == {2}
 
     # At noon buys and sells in one go, in order: the sell serves the best of the morning first.
-    noon: Orders = [wire.SellOrder(400), wire.BuyOrder("late", 5, 9, time_in_force="ioc"), wire.SellOrder(3)]
+    noon: Orders = [wire.SellOrder(400), wire.BuyOrder(5, 9, "late", time_in_force="ioc"), wire.SellOrder(3)]
     sold, late, last = market.run_orders(noon).results
     assert (sold.allocated, sold.remaining) == (400, 0)
     assert (late.allocated, late.remaining) == (0, 5)
@@ -33,7 +33,7 @@ def test_a_day_of_a_batch_trader(market: Client) -> None:
     assert book.bids[-1].cumulative_volume == 1_597
 
     # A refused order stops nobody where each stands for itself...
-    mixed: Orders = [wire.BuyOrder("u1", 10**9, 9, time_in_force="fok"), wire.SellOrder(7)]
+    mixed: Orders = [wire.BuyOrder(10**9, 9, "u1", time_in_force="fok"), wire.SellOrder(7)]
     refused, taken = market.run_orders(mixed).results
     assert (refused.code, refused.bid_id) == ("hours.not_fillable", None)
     assert taken.allocated == 7
@@ -54,7 +54,7 @@ def test_a_day_of_a_batch_trader(market: Client) -> None:
 
 
 def test_a_request_that_is_sent_twice_happens_once(market: Client) -> None:
-    orders: Orders = [wire.SellOrder(10), wire.BuyOrder("u1", 4, 1)]
+    orders: Orders = [wire.SellOrder(10), wire.BuyOrder(4, 1, "u1")]
     first = market.run_orders(orders, idempotency_key="morning")
     assert market.run_orders(orders, idempotency_key="morning") == first
     assert (market.allocation("u1"), market.book().seq) == (4, 2)
@@ -63,7 +63,7 @@ def test_a_request_that_is_sent_twice_happens_once(market: Client) -> None:
 
 
 def test_a_large_request_is_all_there(market: Client) -> None:
-    orders: Orders = [wire.BuyOrder("u1", 1, number % 100) for number in range(9_000)]
+    orders: Orders = [wire.BuyOrder(1, number % 100, "u1") for number in range(9_000)]
     orders += [wire.SellOrder(9) for _ in range(1_000)]
     results = market.run_orders(orders, atomic=True).results
     assert len(results) == 10_000

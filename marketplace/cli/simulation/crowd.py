@@ -128,7 +128,7 @@ class Trader:
 
 def _on_the_wire(batch: Sequence[Buy | Sell]) -> list[hours.BuyOrder | hours.SellOrder]:
     return [
-        hours.BuyOrder(order.username, order.volume, order.price)
+        hours.BuyOrder(order.volume, order.price, order.username)
         if isinstance(order, Buy)
         else hours.SellOrder(order.volume, order.min_price, order.provider)
         for order in batch
