@@ -125,7 +125,9 @@ def test_listening_everywhere_makes_no_name_ours(serve: Serve, host: str) -> Non
         assert client.get("/livez", headers={"Host": "localhost:8080"}).status_code == 200
 
 
-@pytest.mark.parametrize("name", [b"host", b"origin", b"sec-fetch-site", b"content-type", b"content-length"])
+@pytest.mark.parametrize(
+    "name", [b"host", b"origin", b"sec-fetch-site", b"content-type", b"content-length", b"authorization"]
+)
 async def test_a_header_that_decides_is_given_once(name: bytes) -> None:
     started: list[Any] = []
 

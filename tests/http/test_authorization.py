@@ -1,0 +1,289 @@
+"""Every route × every kind of caller. A route that is not in the table fails; so does one that asks for another scope.
+
+The table says it once more, in words of its own: which scope a route asks for, and what becomes of a member who means
+another member's things.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from litestar.routes import HTTPRoute
+
+from marketplace.app import create_app
+from marketplace.foundation.settings import Settings
+from marketplace.http import callers
+from tests.http.conftest import serving
+from tests.http.keyed import ALL_BUT_ADMIN, Keyed, keyed
+from tests.http.test_gate import assert_problem
+from tests.services import postgres
+
+MARKET = "/api/v1/hours/markets/default"
+BUY = {"volume": 1, "price": 0, "username": "bob"}
+FORBIDDEN = (403, "forbidden")
+
+
+class Row(NamedTuple):
+    """What a route asks for; a request, about things of bob's; and what ann is told who sends it."""
+
+    scopes: str | None
+    path: str
+    body: Any = None
+    ann: tuple[int, str] | None = None
+
+
+TABLE = {
+    "GET /livez": Row(None, "/livez"),
+    "GET /readyz": Row(None, "/readyz"),
+    "GET /api/v1/health": Row(None, "/api/v1/health"),
+    "GET /api/v1/openapi.json": Row(None, "/api/v1/openapi.json"),
+    "GET /docs": Row(None, "/docs"),
+    "GET /docs/assets/{name}": Row(None, "/docs/assets/docs.js"),
+    "GET /metrics": Row("read", "/metrics"),
+    "GET /api/v1/events": Row("admin", "/api/v1/events"),
+    # hours
+    "POST /buy": Row("trade", "/buy", BUY, FORBIDDEN),
+    "POST /sell": Row("supply", "/sell", {"volume": 1}),
+    "GET /allocation": Row("read", "/allocation?username=bob", ann=FORBIDDEN),
+    "GET /api/v1/hours/markets": Row("read", "/api/v1/hours/markets"),
+    "POST /api/v1/hours/markets": Row("admin", "/api/v1/hours/markets", {"market": "m{number}"}),
+    "GET /api/v1/hours/markets/{market}": Row("read", MARKET),
+    "PATCH /api/v1/hours/markets/{market}": Row("admin", MARKET, {"state": "open"}),
+    "GET /api/v1/hours/markets/{market}/bids": Row("read", f"{MARKET}/bids?username=bob", ann=FORBIDDEN),
+    "POST /api/v1/hours/markets/{market}/bids": Row("trade", f"{MARKET}/bids", BUY, FORBIDDEN),
+    "GET /api/v1/hours/markets/{market}/bids/{bid_id}": Row(
+        "read", f"{MARKET}/bids/{{bid_id}}", ann=(404, "hours.unknown_bid")
+    ),
+    "PATCH /api/v1/hours/markets/{market}/bids/{bid_id}": Row(
+        "trade", f"{MARKET}/bids/{{bid_id}}", {"volume": 7}, (404, "hours.unknown_bid")
+    ),
+    "DELETE /api/v1/hours/markets/{market}/bids/{bid_id}": Row(
+        "trade", f"{MARKET}/bids/{{bid_id}}", ann=(404, "hours.unknown_bid")
+    ),
+    "GET /api/v1/hours/markets/{market}/supplies": Row("read", f"{MARKET}/supplies?provider=bob", ann=FORBIDDEN),
+    "POST /api/v1/hours/markets/{market}/supplies": Row(
+        "supply", f"{MARKET}/supplies", {"volume": 1, "min_price": 9, "provider": "bob"}, FORBIDDEN
+    ),
+    "GET /api/v1/hours/markets/{market}/supplies/{supply_id}": Row(
+        "read", f"{MARKET}/supplies/{{supply_id}}", ann=(404, "hours.unknown_supply")
+    ),
+    "DELETE /api/v1/hours/markets/{market}/supplies/{supply_id}": Row(
+        "supply", f"{MARKET}/supplies/{{supply_id}}", ann=(404, "hours.unknown_supply")
+    ),
+    "POST /api/v1/hours/markets/{market}/orders:batch": Row(
+        "trade supply", f"{MARKET}/orders:batch", {"orders": [{"side": "buy", **BUY}]}, FORBIDDEN
+    ),
+    "GET /api/v1/hours/markets/{market}/book": Row("read", f"{MARKET}/book"),
+    "GET /api/v1/hours/markets/{market}/fills": Row("read", f"{MARKET}/fills"),
+    "GET /api/v1/hours/markets/{market}/allocations": Row("read", f"{MARKET}/allocations?username=bob", ann=FORBIDDEN),
+    "GET /api/v1/hours/markets/{market}/candles": Row("read", f"{MARKET}/candles"),
+    "GET /api/v1/hours/markets/{market}/preview": Row("read", f"{MARKET}/preview?volume=1&price=1"),
+    # addresses
+    "POST /api/v1/ip/allocate": Row(
+        "trade", "/api/v1/ip/allocate", {"vm_id": "{vm_id}"}, (409, "addresses.vm_of_another")
+    ),
+    "DELETE /api/v1/ip/release/{vm_id}": Row(
+        "trade", "/api/v1/ip/release/{vm_id}", ann=(404, "addresses.not_assigned")
+    ),
+    "DELETE /api/v1/ip/release-by-ip/{ip}": Row(
+        "trade", "/api/v1/ip/release-by-ip/{ip}", ann=(404, "addresses.address_not_assigned")
+    ),
+    "GET /api/v1/ip/{vm_id}": Row("read", "/api/v1/ip/{vm_id}", ann=(404, "addresses.not_assigned")),
+    "GET /api/v1/ip/allocations": Row("read", "/api/v1/ip/allocations"),
+    "GET /api/v1/ip/stats": Row("read", "/api/v1/ip/stats"),
+    "POST /api/v1/ip/allocate:batch": Row(
+        "trade", "/api/v1/ip/allocate:batch", {"requests": [{"vm_id": "{vm_id}"}]}, (409, "addresses.vm_of_another")
+    ),
+    "POST /api/v1/ip/release:batch": Row(
+        "trade", "/api/v1/ip/release:batch", {"vm_ids": ["{vm_id}"]}, (404, "addresses.not_assigned")
+    ),
+    "POST /api/v1/ip/reconcile": Row(
+        "trade", "/api/v1/ip/reconcile", {"vm_ids": [], "grace_seconds": 0, "apply": True}
+    ),
+    "GET /api/v1/networks": Row("read", "/api/v1/networks"),
+    "POST /api/v1/networks": Row("admin", "/api/v1/networks", {"network": "n{number}", "cidr": "fd00:{hex}::/64"}),
+    "GET /api/v1/networks/{network}": Row("read", "/api/v1/networks/default"),
+    "GET /api/v1/networks/{network}/reserved": Row("read", "/api/v1/networks/default/reserved"),
+    "DELETE /api/v1/networks/{network}": Row("admin", "/api/v1/networks/{network}"),
+    # identity
+    "GET /api/v1/me": Row("read", "/api/v1/me"),
+    "GET /api/v1/members": Row("admin", "/api/v1/members"),
+    "POST /api/v1/members": Row("admin", "/api/v1/members", {"username": "u{number}"}),
+    "GET /api/v1/members/{username}": Row("read", "/api/v1/members/bob", ann=(404, "identity.unknown_member")),
+    "GET /api/v1/keys": Row("read", "/api/v1/keys?username=bob", ann=FORBIDDEN),
+    "POST /api/v1/keys": Row("trade supply solve", "/api/v1/keys", {"username": "bob", "scopes": ["solve"]}, FORBIDDEN),
+    "GET /api/v1/keys/{key_id}": Row("read", "/api/v1/keys/{key_id}", ann=(404, "identity.unknown_key")),
+    "DELETE /api/v1/keys/{key_id}": Row(
+        "trade supply solve", "/api/v1/keys/{key_id}", ann=(404, "identity.unknown_key")
+    ),
+}
+NOBODY = ("malformed", "unknown", "revoked", "expired")
+
+
+def routes() -> dict[str, Any]:
+    """Return every handler of the application, by method and path."""
+    app = create_app(Settings(database_url="sqlite:///never-opened.db"))
+    return {
+        f"{method} {re.sub(r':[a-z]+}', '}', route.path_format)}": handler
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        for method in handler.http_methods
+        if method != "OPTIONS"
+    }
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
+    """A server on each engine, for all tests here."""
+    if request.param == "sqlite":
+        with keyed(f"sqlite:///{tmp_path_factory.mktemp('keys') / 'keys.db'}") as opened:
+            yield opened
+        return
+    databases: postgres.Databases = request.getfixturevalue("postgres_databases")
+    name = databases.create_migrated()
+    with keyed(databases.url(name)) as opened:
+        yield opened
+    databases.drop(name)
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def things(server: Keyed) -> dict[str, Any]:
+    """What bob has: a bid, a supply, a VM's address, a key; and a network of the admin's, and numbers to be new by."""
+    number = next(_numbers)
+    bid = server.done("bob", "POST", f"{MARKET}/bids", json={"volume": 5, "price": 0})
+    supply = server.done("bob", "POST", f"{MARKET}/supplies", json={"volume": 5, "min_price": 9})
+    address = server.done("bob", "POST", "/api/v1/ip/allocate", json={"vm_id": f"bobs-{number}"})
+    key = server.done("bob", "POST", "/api/v1/keys", json={"scopes": ["solve"]})
+    server.done("admin", "POST", "/api/v1/networks", json={"network": f"t{number}", "cidr": f"fd01:{number:x}::/64"})
+    ids = {"bid_id": bid["bid_id"], "supply_id": supply["supply_id"], "key_id": key["key_id"], "ip": address["ip"]}
+    return ids | {"vm_id": f"bobs-{number}", "network": f"t{number}", "number": number, "hex": f"{number:x}"}
+
+
+def send(server: Keyed, who: str | None, name: str, things: dict[str, Any]) -> Any:
+    """Send the request of a row."""
+    row = TABLE[name]
+    body = {} if row.body is None else {"json": _filled(row.body, things)}
+    return server.call(who, name.partition(" ")[0], row.path.format_map(things), **body)
+
+
+def _filled(body: Any, things: dict[str, Any]) -> Any:
+    """Put the things' names into a body."""
+    text = json.dumps(body)
+    return json.loads(re.sub(r"\{(\w+)}", lambda found: str(things[found[1]]), text))
+
+
+def heads(server: Keyed) -> dict[str, int]:
+    """Return where each lane's log ends."""
+    return {lane: _head(server, lane) for lane in ("hours", "addresses", "money")}
+
+
+def _head(server: Keyed, lane: str) -> int:
+    after, following = -1, 0
+    while after != following:
+        after = following
+        page = server.done("admin", "GET", f"/api/v1/events?lane={lane}&after={after}&limit=1000")
+        following = page["next"]
+    return after
+
+
+# ── the table is whole ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_route_is_in_the_table_and_asks_for_what_the_table_says() -> None:
+    asked = {name: set(callers.scopes_of(handler)) for name, handler in routes().items()}
+    assert asked == {name: set((row.scopes or "").split()) for name, row in TABLE.items()}
+
+
+def test_only_what_says_nothing_of_anybody_is_for_everybody() -> None:
+    assert {row.path.split("/")[-1] for row in TABLE.values() if row.scopes is None} == {
+        "livez", "readyz", "health", "openapi.json", "docs", "docs.js",
+    }  # fmt: skip
+
+
+# ── who calls ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_nobody_is_let_in_without_a_good_key(server: Keyed, name: str) -> None:
+    method, path = name.partition(" ")[0], TABLE[name].path.format_map(SOME)
+    # A body that cannot be read: whoever is refused is refused before anybody looks at it.
+    broken = {"content": b"{", "headers": {"Content-Type": "application/json"}} if method in ("POST", "PATCH") else {}
+    for who in (None, *NOBODY):
+        answer = server.call(who, method, path, **broken)
+        if TABLE[name].scopes is None:
+            assert answer.is_success, who
+        else:
+            assert_problem(answer, 401, "unauthenticated")
+            assert answer.headers["www-authenticate"] == "Bearer"
+
+
+SOME = {"bid_id": 1, "supply_id": 1, "vm_id": "vm", "ip": "172.16.0.9", "key_id": "f" * 16, "network": "n"}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_key_without_the_scope_is_refused_and_one_with_it_is_not(server: Keyed, name: str) -> None:
+    method, path, scopes = name.partition(" ")[0], TABLE[name].path.format_map(SOME), TABLE[name].scopes
+    broken = {"content": b"{", "headers": {"Content-Type": "application/json"}} if method in ("POST", "PATCH") else {}
+    for scope in ALL_BUT_ADMIN:
+        answer = server.call(f"ann {scope}", method, path, **broken)
+        if scopes is None or scope in scopes.split():
+            assert (answer.status_code, "scope_needed" in answer.text) not in ((401, False), (403, True)), answer.text
+        else:
+            problem = assert_problem(answer, 403, "scope_needed")
+            assert problem["scope"] == scopes.replace(" ", " or ")
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_member_touches_nothing_of_another(server: Keyed, name: str, things: dict[str, Any]) -> None:
+    row, before = TABLE[name], heads(server)
+    answer = send(server, "ann", name, things)
+    if row.scopes == "admin":
+        assert_problem(answer, 403, "scope_needed")
+    elif row.ann is None:
+        assert answer.is_success, answer.text
+        return
+    else:
+        assert_problem(answer, *row.ann)
+    assert heads(server) == before
+
+
+@pytest.mark.parametrize("name", [name for name, row in TABLE.items() if row.scopes != "admin"])
+def test_a_member_may_do_all_this_with_its_own(server: Keyed, name: str, things: dict[str, Any]) -> None:
+    answer = send(server, "bob", name, things)
+    assert answer.is_success, answer.text
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_an_admin_may_do_everything_for_anyone(server: Keyed, name: str, things: dict[str, Any]) -> None:
+    answer = send(server, "admin", name, things)
+    assert answer.is_success, answer.text
+
+
+def test_what_is_nowhere_says_so_to_everybody(server: Keyed) -> None:
+    for who in (None, "unknown", "ann"):
+        assert_problem(server.get(who, "/nowhere"), 404, "no_such_path")
+        assert_problem(server.call(who, "PUT", "/buy"), 405, "method_not_allowed")
+
+
+# ── without keys ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_without_keys_nobody_is_asked_and_a_key_says_nothing(tmp_path: Path) -> None:
+    with serving(tmp_path / "open.db") as client:
+        for headers in ({}, {"Authorization": "Bearer nonsense"}):
+            for path in ("/api/v1/members", "/api/v1/keys", "/metrics", f"{MARKET}/bids"):
+                assert client.get(path, headers=headers).status_code == 200
+            scopes = ["admin", "read", "solve", "supply", "trade"]
+            assert client.get("/api/v1/me", headers=headers).json() == {
+                "username": None, "key_id": None, "scopes": scopes, "expires_at": None,
+            }  # fmt: skip
