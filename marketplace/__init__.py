@@ -11,6 +11,7 @@ The floors below it (imports go down only; import-linter holds them to it)
     client      the Python SDK, sync and async; it knows only `wire`
     hours       the market itself
     addresses   the address pool
+    identity    members, their keys, and what each key is for
     events      what happened, in order: readers of the lanes' logs
     http        what every HTTP edge shares: problem documents, guards, cursors, metrics
     database    two engines with one meaning; the lane, which alone begins and commits; reads; the log

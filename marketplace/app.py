@@ -35,6 +35,7 @@ from marketplace.http import resources as http_resources
 from marketplace.http.allow import AllMethods
 from marketplace.http.asgi import App
 from marketplace.http.gate import Gate
+from marketplace.http.rate_limit import RateLimit, RateLimitHeaders
 from marketplace.http.requests import StrictRequest
 from marketplace.http.resources import Resources
 from marketplace.http.telemetry import Telemetry
@@ -64,9 +65,10 @@ def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Lit
     service = worker.resources(settings)
     # Without keys there is no guard at all, and nothing to pay for it.
     authentication = identity.Authentication(service.database) if settings.auth == "keys" else None
+    limit = _rate_limit(settings)
     app = Litestar(
         route_handlers=[*HANDLERS, *extra_handlers],
-        guards=[callers.Guard(authentication)] if authentication else [],
+        guards=[callers.Guard(authentication, limit)] if authentication else [],
         request_class=StrictRequest,
         exception_handlers=dict(problems.EXCEPTION_HANDLERS),
         state=State({http_resources.STATE: service, health.METERS: (addresses_meters.read,)}),
@@ -77,9 +79,17 @@ def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Lit
         request_max_body_size=None,  # the gate has limits of its own, by path
     )
     # Around the router and not in it: what finds no route is guarded, counted and logged as well.
-    router = AllMethods(cast(App, app.asgi_handler))
+    router: App = AllMethods(cast(App, app.asgi_handler))
+    if limit:
+        router = RateLimitHeaders(router, limit.policy)
     app.asgi_handler = cast(ASGIApp, Telemetry(Gate(router, settings), access_log=settings.access_log))
     return app
+
+
+def _rate_limit(settings: Settings) -> RateLimit | None:
+    if not settings.rate_limit_per_second:
+        return None
+    return RateLimit(per_second=settings.rate_limit_per_second, burst=settings.rate_limit_burst)
 
 
 @contextlib.asynccontextmanager

@@ -83,6 +83,12 @@ class ServerFlags:
     auth: Annotated[
         Literal["open", "keys"] | None, _flag(help="Who may call: everybody (open), or members by key.", group=NETWORK)
     ] = None
+    rate_limit_per_second: Annotated[
+        float | None, _flag(help="Requests that a key may send, a process; 0 for no limit (0).", group=NETWORK)
+    ] = None
+    rate_limit_burst: Annotated[
+        int | None, _flag(help="Requests that a key may send at once after a rest (100).", group=NETWORK)
+    ] = None
     trusted_network: Annotated[
         bool | None, _flag(help="Only friends reach the address, so it may be other than loopback.", group=NETWORK)
     ] = None

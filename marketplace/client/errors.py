@@ -77,6 +77,14 @@ class Mismatch(MarketplaceError):
     """422: this Idempotency-Key was used for another request."""
 
 
+class RateLimited(MarketplaceError):
+    """429: nothing happened, the key has sent more than its share."""
+
+    @property
+    def may_be_tried_again(self) -> bool:
+        return True
+
+
 class Unavailable(MarketplaceError):
     """503: nothing happened; busy where it says when to come back, exhausted where it does not."""
 
@@ -120,6 +128,7 @@ _BY_STATUS: dict[int, type[MarketplaceError]] = {
     404: NotFound,
     409: Conflict,
     422: Mismatch,
+    429: RateLimited,
     503: Unavailable,
 }
 

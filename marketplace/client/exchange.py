@@ -91,8 +91,10 @@ def _conclude(
         state = yield from _read(call.goal.read, patience)
         if call.goal.is_reached(state):
             return state
-    # A refusal is the last word on every try: the key, or the state just read, speaks for the earlier ones too.
-    is_refusal = failure.status is not None and 400 <= failure.status < 500
+    # A refusal is the last word on every try: the key, or the state just read, speaks for the earlier ones too. Who was
+    # not let in at all this time may have been the time before.
+    was_let_in = not isinstance(failure, errors.Unauthenticated | errors.RateLimited)
+    is_refusal = was_let_in and failure.status is not None and 400 <= failure.status < 500
     failure.outcome_known = is_refusal or not has_lost_an_answer
     raise failure
 

@@ -41,6 +41,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
     auth: Literal["open", "keys"] = "open"
     """Who may call: everybody, as whoever the request names; or members, by their keys."""
+    rate_limit_per_second: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
+    """Requests that each key may send, in each process; 0 for no limit."""
+    rate_limit_burst: Count = 100
+    """Requests that a key may send at once after a rest."""
     trusted_network: bool = False
     """Nobody but friends reaches the address that is listened on, so it may be other than loopback without keys."""
     allowed_hosts: tuple[str, ...] = ()
@@ -86,6 +90,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         subnet = networks.parse_network(self.network or networks.DEFAULT_NETWORK)
         if self.gateway is not None:
             networks.parse_gateway(self.gateway, subnet)
+        if self.auth == "open" and self.rate_limit_per_second:
+            raise ValueError("rate_limit_per_second counts by key: set auth = keys")
         if self.auth == "open" and not self.trusted_network and not is_loopback(self.host):
             raise ValueError(
                 f"without keys the server listens on loopback only, not on {self.host}: "

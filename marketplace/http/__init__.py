@@ -4,6 +4,8 @@
     gate          before routing: which host, which page, which content, how much of it
     telemetry     around everything: a line in the log and two numbers a request
     requests      JSON bodies decoded strictly, in one pass, into the handler's type
+    callers       who calls, by which key, and whether they may
+    rate_limit    how many requests a key may send
     params        the parameters that several paths share, with their bounds
     cursors       opaque positions in a list
     idempotency   a command through its lane, with the caller's key or without

@@ -10,8 +10,8 @@ refused. With `auth = "open"` there is no guard, and the caller is `OPEN`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Literal, cast
 
 import msgspec
 from litestar import Request
@@ -20,6 +20,7 @@ from litestar.handlers import BaseRouteHandler
 
 from marketplace.foundation import errors
 from marketplace.foundation.clock import Instant
+from marketplace.http.rate_limit import RateLimit
 from marketplace.http.resources import resources
 
 ScopeName = Literal["read", "trade", "supply", "solve", "admin"]
@@ -117,17 +118,27 @@ def caller(request: Request[Any, Any, Any]) -> Caller:
 class Guard:
     """Lets in who has a key for what the handler does. Litestar calls it before the handler, and before its body."""
 
-    def __init__(self, authenticate: Authenticate) -> None:
+    def __init__(self, authenticate: Authenticate, limit: RateLimit | None) -> None:
         self._authenticate = authenticate
+        self._limit = limit
 
     async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-        """Note who calls. Raises Unauthenticated or ScopeNeeded."""
+        """Note who calls. Raises Unauthenticated, RateLimited or ScopeNeeded."""
         needed = scopes_of(handler)
         if not needed:
             return
-        found = await self._authenticate(_token(connection))
+        try:
+            found = await self._authenticate(_token(connection))
+        except errors.Unauthenticated:
+            self._count(connection, f"from {_address(connection)}")
+            raise
+        self._count(connection, f"key {found.key_id}")
         found.require(*needed)
         connection.scope[CALLER] = found  # type: ignore[literal-required]
+
+    def _count(self, connection: ASGIConnection[Any, Any, Any, Any], name: str) -> None:
+        if self._limit:
+            self._limit.take(cast(MutableMapping[str, Any], connection.scope), name)
 
 
 def scopes_of(handler: BaseRouteHandler) -> tuple[ScopeName, ...]:
@@ -136,6 +147,11 @@ def scopes_of(handler: BaseRouteHandler) -> tuple[ScopeName, ...]:
     if needed is None:
         return ()
     return (needed,) if isinstance(needed, str) else needed
+
+
+def _address(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    client = connection.scope["client"]
+    return client[0] if client else "nowhere"
 
 
 def _token(connection: ASGIConnection[Any, Any, Any, Any]) -> str:

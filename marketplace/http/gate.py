@@ -32,7 +32,7 @@ _READING = frozenset(("GET", "HEAD", "OPTIONS"))
 _NOT_FOREIGN = (None, b"same-origin", b"none")
 # Given twice, each reader of the request might believe another one.
 _GIVEN_ONCE = frozenset((b"host", b"origin", b"sec-fetch-site", b"content-type", b"content-length", b"authorization"))
-_EXPOSED = b"Idempotent-Replayed, Retry-After, X-Request-Id, Allow, Link, WWW-Authenticate"
+_EXPOSED = b"Idempotent-Replayed, Retry-After, X-Request-Id, Allow, Link, WWW-Authenticate, RateLimit, RateLimit-Policy"
 
 Headers = dict[bytes, bytes]
 

@@ -37,7 +37,7 @@ A POST that creates something takes an `Idempotency-Key`: the same request under
 byte for byte. 503 means that nothing happened. Where the operator has switched keys on, send yours as
 `Authorization: Bearer mk_…`; each operation says which scope it takes, and `admin` may everything."""
 _SCHEME = "key"
-_OF_KEYS = (errors.Unauthenticated, callers.ScopeNeeded, errors.Busy)
+_OF_KEYS = (errors.Unauthenticated, callers.ScopeNeeded, problems.RateLimited, errors.Busy)
 """What a request may meet before its handler."""
 
 
@@ -195,7 +195,7 @@ def _problem(refusals: list[type[errors.Refusal]]) -> Schema:
         "description": "; ".join(f"`{one.code}`: {one.title}" for one in refusals),
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
-    if errors.Busy in refusals:
+    if errors.Busy in refusals or problems.RateLimited in refusals:
         text = "seconds; only where trying again may help"
         answer["headers"] = {"Retry-After": {"description": text, "schema": {"type": "integer"}}}
     return answer

@@ -67,6 +67,18 @@ class WrongHost(errors.Refusal):
     title = "Wrong host"
 
 
+class RateLimited(errors.Refusal):
+    """The key sends more than its share, see Retry-After; nothing happened."""
+
+    code = "rate_limited"
+    title = "Too many requests"
+    storable = False
+
+    def __init__(self, *, retry_after_seconds: int) -> None:
+        super().__init__(f"Too many requests: nothing happened, try again in {retry_after_seconds} s.")
+        self.retry_after_seconds = retry_after_seconds
+
+
 class NotReady(errors.Exhausted):
     """The service cannot serve now; `reasons` says why."""
 
@@ -86,6 +98,7 @@ STATUSES: Mapping[type[errors.Refusal], int] = {
     UnsupportedMediaType: 415,
     WrongHost: 421,
     errors.Mismatch: 422,
+    RateLimited: 429,
     errors.Broken: 500,
     errors.OutcomeUnknown: 500,
     errors.Exhausted: 503,
@@ -111,7 +124,7 @@ def render(refusal: errors.Refusal) -> Rendered:
     status = status_of(type(refusal))
     document = _document(status, refusal.code, title=refusal.title, detail=refusal.detail) | refusal.extra
     headers = {}
-    if isinstance(refusal, errors.Busy):
+    if isinstance(refusal, errors.Busy | RateLimited):
         headers["retry-after"] = str(refusal.retry_after_seconds)
     if isinstance(refusal, errors.Unauthenticated):
         headers["www-authenticate"] = "Bearer"
