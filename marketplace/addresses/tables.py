@@ -129,6 +129,15 @@ addresses = sa.Table(
         postgresql_where=sa.text("resting_until IS NOT NULL"),
         sqlite_where=sa.text("resting_until IS NOT NULL"),
     ),
+    # A member's own.
+    sa.Index(
+        "addresses_by_owner",
+        "network",
+        "owner",
+        "ip_offset",
+        postgresql_where=sa.text("owner IS NOT NULL"),
+        sqlite_where=sa.text("owner IS NOT NULL"),
+    ),
     comment="every address that was ever given out, once: assigned, free or resting",
 )
 

@@ -102,6 +102,15 @@ supplies = sa.Table(
         postgresql_where=sa.text("state = 'open'"),
         sqlite_where=sa.text("state = 'open'"),
     ),
+    # Lists by provider; those that nobody was named for are left out.
+    sa.Index(
+        "supplies_by_provider",
+        "market",
+        "provider",
+        "supply_id",
+        postgresql_where=sa.text("provider IS NOT NULL"),
+        sqlite_where=sa.text("provider IS NOT NULL"),
+    ),
     comment="hours on offer",
     sqlite_with_rowid=False,  # the primary key is the table: one tree to write to, and not two
 )

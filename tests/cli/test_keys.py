@@ -140,7 +140,5 @@ def test_the_sdk_comes_back_when_it_has_sent_too_much(run: Run, start_server: St
         assert [client.buy(volume=1, price=1).bid_id for _ in range(5)] == [1, 2, 3, 4, 5]
         with pytest.raises(Forbidden):
             client.me()
-    with Client(url, key=key, retry=Retry(tries=1)) as client:
-        orders = [lambda: client.buy(volume=1, price=1)] * 5
-        with pytest.raises(RateLimited):
-            print([order() for order in orders])
+    with Client(url, key=key, retry=Retry(tries=1)) as client, pytest.raises(RateLimited):
+        print([client.buy(volume=1, price=1) for _ in range(5)])

@@ -27,7 +27,7 @@ SELECT 'default', n, n, 'u' || (n % 5000), 10, CASE WHEN n % 3 = 0 THEN 0 ELSE 1
 SUPPLIES = f"""
 INSERT INTO supplies (market, supply_id, provider, volume, remaining, min_price, state, added_at)
 {NUMBERS.format(count=40_000)}
-SELECT 'default', 200000 + n, NULL, 50, CASE WHEN n % 2 = 0 THEN 0 ELSE 50 END, 1000 + n % 500,
+SELECT 'default', 200000 + n, 'p' || (n % 500), 50, CASE WHEN n % 2 = 0 THEN 0 ELSE 50 END, 1000 + n % 500,
        CASE WHEN n % 2 = 0 THEN 'exhausted' ELSE 'open' END, {NEW_YEAR}
   FROM numbers
 """
@@ -64,6 +64,10 @@ HOT = {
     "a user's bids": Hot(
         ("bids_by_user",),
         lambda tx: hours.list_bids(tx, MARKET, username="u7", state=None, after=1000, limit=100),
+    ),
+    "a provider's supplies": Hot(
+        ("supplies_by_provider",),
+        lambda tx: hours.list_supplies(tx, MARKET, provider="p7", state=None, after=210_000, limit=100),
     ),
     "the newest fills": Hot(
         ("allocations_pkey",), lambda tx: hours.list_fills(tx, MARKET, before=(390_000, 0), limit=100)

@@ -62,8 +62,13 @@ def _find_faults(plan: str, indexes: list[str], tables: Collection[str]) -> Iter
         if bad in plan:
             yield f"has a {bad}"
     for index in indexes:
-        # SQLite has names of its own for a primary key: as an index, and where it is the table.
-        names = (index, index.replace("_pkey", "_1"), index.replace("_pkey", " USING PRIMARY KEY"))
+        # SQLite has names of its own for a primary key (as an index, and where it is the table) and for what else is unique.
+        names = (
+            index,
+            index.replace("_pkey", "_1"),
+            index.replace("_pkey", " USING PRIMARY KEY"),
+            index.replace("_seq_key", "_2"),
+        )
         if not any(name in plan for name in names):
             yield f"does not use {index}"
 
