@@ -10,8 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from marketplace import hours
 from marketplace.database import Lane
-from marketplace.foundation import clock, errors
-from marketplace.hours import model
+from marketplace.hours import model, shapes
 from marketplace.http import callers, cursors, idempotency, params
 from marketplace.http.callers import Caller
 from marketplace.http.resources import database, resources
@@ -46,7 +45,7 @@ class Seed(Controller):
             idempotency.key_of(request)  # a wrong key is refused here too
             return wire.Bought(None, 0, 0)
         command = model.PlaceBid(hours.DEFAULT_MARKET, username, data.volume, data.price)
-        return await idempotency.run(_lane(request), command, request=request, shape=_bought)
+        return await idempotency.run(_lane(request), command, request=request, shape=shapes.bought)
 
     @post(
         "/sell", status_code=200, opt={"scope": "supply", "refuses": (hours.errors.MarketClosed,), "idempotent": True}
@@ -61,7 +60,7 @@ class Seed(Controller):
             return wire.Sold(None, 0, 0)
         provider = callers.caller(request).username
         command = model.AddSupply(hours.DEFAULT_MARKET, data.volume, provider=provider)
-        return await idempotency.run(_lane(request), command, request=request, shape=_sold)
+        return await idempotency.run(_lane(request), command, request=request, shape=shapes.sold)
 
     @get("/allocation", media_type="text/plain", opt={"scope": "read", "refuses": (hours.errors.UnknownUser,)})
     async def allocation(self, request: HttpRequest, username: params.OptionalUsername = None) -> str:
@@ -86,7 +85,7 @@ class Markets(Controller):
         name = cursors.to_name(after)
         markets = await database(request).read(hours.list_markets, after=name, limit=limit)
         return wire.Markets(
-            [_market(one) for one in markets],
+            [shapes.market(one) for one in markets],
             cursors.next_after(markets, limit, lambda one: cursors.of_name(one.market)),
         )
 
@@ -94,12 +93,12 @@ class Markets(Controller):
     async def create_market(self, data: JSONBody[wire.NewMarket], request: HttpRequest) -> wire.Market:
         """Create a market; it is open at once."""
         command = model.CreateMarket(data.market)
-        return await idempotency.run(_lane(request), command, request=request, shape=_market, status=201)
+        return await idempotency.run(_lane(request), command, request=request, shape=shapes.market, status=201)
 
     @get("/{market:str}", opt={"scope": "read", "refuses": (hours.errors.UnknownMarket,)})
     async def read_market(self, market: params.Market, request: HttpRequest) -> wire.Market:
         """Read a market."""
-        return _market(await database(request).read(hours.find_market, market))
+        return shapes.market(await database(request).read(hours.find_market, market))
 
     @patch("/{market:str}", opt={"scope": "admin", "refuses": (hours.errors.UnknownMarket,)})
     async def change_market(
@@ -109,7 +108,7 @@ class Markets(Controller):
 
         A closed market takes no orders; cancels, withdrawals and reads go on.
         """
-        return _market(await _lane(request).run(model.ChangeMarket(market, data.state)))
+        return shapes.market(await _lane(request).run(model.ChangeMarket(market, data.state)))
 
 
 class Bids(Controller):
@@ -132,7 +131,7 @@ class Bids(Controller):
             hours.list_bids, market, username=whose, state=bid_state, after=last, limit=limit
         )
         return wire.Bids(
-            [_bid(one) for one in bids], cursors.next_after(bids, limit, lambda one: cursors.of_id(one.bid_id))
+            [shapes.bid(one) for one in bids], cursors.next_after(bids, limit, lambda one: cursors.of_id(one.bid_id))
         )
 
     @post(
@@ -148,7 +147,7 @@ class Bids(Controller):
         gtc waits for what is not filled at once, ioc drops it, fok takes all or nothing.
         """
         command = _place(callers.caller(request), market, data)
-        return await idempotency.run(_lane(request), command, request=request, shape=_bid, status=201)
+        return await idempotency.run(_lane(request), command, request=request, shape=shapes.bid, status=201)
 
     @get("/{bid_id:str}", opt={"scope": "read", "refuses": (hours.errors.UnknownBid,)})
     async def read_bid(self, market: params.Market, bid_id: params.Id, request: HttpRequest) -> wire.Bid:
@@ -170,12 +169,12 @@ class Bids(Controller):
             return await _read_bid(request, market, bid_id)
         volume = None if data.volume is UNSET else data.volume
         price = None if data.price is UNSET else data.price
-        return _bid(await _lane(request).run(model.AmendBid(market, bid_id, volume, price, _owner(request))))
+        return shapes.bid(await _lane(request).run(model.AmendBid(market, bid_id, volume, price, _owner(request))))
 
     @delete("/{bid_id:str}", status_code=200, opt={"scope": "trade", "refuses": _CLOSED_BID})
     async def cancel_bid(self, market: params.Market, bid_id: params.Id, request: HttpRequest) -> wire.Bid:
         """Cancel what is still open of a bid."""
-        return _bid(await _lane(request).run(model.CancelBid(market, bid_id, _owner(request))))
+        return shapes.bid(await _lane(request).run(model.CancelBid(market, bid_id, _owner(request))))
 
 
 class Supplies(Controller):
@@ -198,7 +197,7 @@ class Supplies(Controller):
             hours.list_supplies, market, provider=whose, state=supply_state, after=last, limit=limit
         )
         return wire.Supplies(
-            [_supply(one) for one in supplies],
+            [shapes.supply(one) for one in supplies],
             cursors.next_after(supplies, limit, lambda one: cursors.of_id(one.supply_id)),
         )
 
@@ -208,7 +207,7 @@ class Supplies(Controller):
     ) -> wire.Supply:
         """Add supply; bids below its minimum price do not match."""
         command = _offer(callers.caller(request), market, data)
-        return await idempotency.run(_lane(request), command, request=request, shape=_supply, status=201)
+        return await idempotency.run(_lane(request), command, request=request, shape=shapes.supply, status=201)
 
     @get("/{supply_id:str}", opt={"scope": "read", "refuses": (hours.errors.UnknownSupply,)})
     async def read_supply(self, market: params.Market, supply_id: params.Id, request: HttpRequest) -> wire.Supply:
@@ -216,7 +215,7 @@ class Supplies(Controller):
         found = await database(request).read(hours.find_supply, market, supply_id)
         if not callers.caller(request).sees(found.provider):
             raise hours.errors.UnknownSupply(market, supply_id)
-        return _supply(found)
+        return shapes.supply(found)
 
     @delete(
         "/{supply_id:str}",
@@ -225,7 +224,7 @@ class Supplies(Controller):
     )
     async def withdraw_supply(self, market: params.Market, supply_id: params.Id, request: HttpRequest) -> wire.Supply:
         """Withdraw what is left of a supply."""
-        return _supply(await _lane(request).run(model.WithdrawSupply(market, supply_id, _owner(request))))
+        return shapes.supply(await _lane(request).run(model.WithdrawSupply(market, supply_id, _owner(request))))
 
 
 class Views(Controller):
@@ -250,7 +249,7 @@ class Views(Controller):
         caller = callers.caller(request)
         orders = tuple(_order(caller, market, one, index) for index, one in enumerate(data.orders))
         command = model.RunOrders(orders, is_atomic=data.atomic)
-        return await idempotency.run(_lane(request), command, request=request, shape=_results)
+        return await idempotency.run(_lane(request), command, request=request, shape=shapes.results)
 
     @get("/book", opt={"scope": "read"})
     async def read_book(
@@ -270,7 +269,7 @@ class Views(Controller):
         """List what was traded, without names, newest first."""
         last = cursors.to_place(after)
         fills = await database(request).read(hours.list_fills, market, before=last, limit=limit)
-        return wire.Fills([_fill(one) for one in fills], cursors.next_after(fills, limit, _cursor))
+        return wire.Fills([shapes.fill(one) for one in fills], cursors.next_after(fills, limit, shapes.cursor))
 
     @get("/allocations", opt={"scope": "read"})
     async def list_allocations(
@@ -284,7 +283,9 @@ class Views(Controller):
         """List allocations, of one user or of all, oldest first; with a key, those of the key's own member."""
         last, whose = cursors.to_place(after), callers.caller(request).looking_at(username)
         found = await database(request).read(hours.list_allocations, market, username=whose, after=last, limit=limit)
-        return wire.Allocations([_allocation(one) for one in found], cursors.next_after(found, limit, _cursor))
+        return wire.Allocations(
+            [shapes.allocation(one) for one in found], cursors.next_after(found, limit, shapes.cursor)
+        )
 
     @get("/candles", opt={"scope": "read"})
     async def read_candles(
@@ -351,73 +352,4 @@ async def _read_bid(request: HttpRequest, market: str, bid_id: int) -> wire.Bid:
     found = await database(request).read(hours.find_bid, market, bid_id)
     if not callers.caller(request).sees(found.username):
         raise hours.errors.UnknownBid(market, bid_id)
-    return _bid(found)
-
-
-# ── to the wire ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _bought(bid: model.Bid) -> wire.Bought:
-    return wire.Bought(bid.bid_id, bid.allocated, bid.remaining)
-
-
-def _sold(supply: model.Supply) -> wire.Sold:
-    return wire.Sold(supply.supply_id, supply.allocated, supply.remaining)
-
-
-def _market(market: model.Market) -> wire.Market:
-    return wire.Market(market.market, market.state, clock.to_datetime(market.created_at))
-
-
-def _bid(bid: model.Bid) -> wire.Bid:
-    return wire.Bid(
-        bid.bid_id,
-        bid.market,
-        bid.username,
-        bid.volume,
-        bid.remaining,
-        bid.allocated,
-        bid.price,
-        bid.time_in_force,
-        bid.state,
-        clock.to_datetime(bid.placed_at),
-        None if bid.expires_at is None else clock.to_datetime(bid.expires_at),
-    )
-
-
-def _supply(supply: model.Supply) -> wire.Supply:
-    hours_of = (supply.volume, supply.remaining, supply.allocated)
-    added_at = clock.to_datetime(supply.added_at)
-    return wire.Supply(
-        supply.supply_id, supply.market, supply.provider, *hours_of, supply.min_price, supply.state, added_at
-    )
-
-
-def _results(outcomes: tuple[Any, ...]) -> wire.OrderResults:
-    return wire.OrderResults([_result(outcome) for outcome in outcomes])
-
-
-def _result(outcome: model.Bid | model.Supply | errors.Refusal) -> wire.OrderResult:
-    if isinstance(outcome, errors.Refusal):
-        return wire.OrderResult(code=outcome.code, detail=outcome.detail)
-    if isinstance(outcome, model.Bid):
-        return wire.OrderResult(bid_id=outcome.bid_id, allocated=outcome.allocated, remaining=outcome.remaining)
-    return wire.OrderResult(supply_id=outcome.supply_id, allocated=outcome.allocated, remaining=outcome.remaining)
-
-
-def _fill_id(one: model.Allocation) -> str:
-    return f"{one.seq}-{one.position}"
-
-
-def _fill(one: model.Allocation) -> wire.Fill:
-    return wire.Fill(_fill_id(one), one.price, one.volume, clock.to_datetime(one.allocated_at))
-
-
-def _allocation(one: model.Allocation) -> wire.Allocation:
-    moment = clock.to_datetime(one.allocated_at)
-    ids = (_fill_id(one), one.market, one.username, one.bid_id, one.supply_id)
-    return wire.Allocation(*ids, one.volume, one.price, moment)
-
-
-def _cursor(allocation: model.Allocation) -> str:
-    return cursors.of_place((allocation.seq, allocation.position))
+    return shapes.bid(found)

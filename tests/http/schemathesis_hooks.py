@@ -3,7 +3,7 @@
 An integer is written as an integer: JSON Schema takes 3.0 for one, and we refuse it. An Idempotency-Key belongs to one
 request: the same one over another is refused (422), which is no matter of either's own shape. Text of the right length
 is not yet an address of the network that is meant, nor the name of something that there is: where the shape is right,
-it is replaced by one that is.
+it is replaced by one that is. And where callers have no keys, a request says who it is for.
 """
 
 from __future__ import annotations
@@ -29,7 +29,15 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         _replace(case.path_parameters, "vm_id", r"[\w.:@-]{1,128}", lambda number: VMS[number % len(VMS)])
         _replace(case.path_parameters, "ip", r".{2,45}", _address)
         _replace(case.query, "network", r"[a-z0-9][a-z0-9_.-]{0,63}", lambda _: "default")
+    if case.path == "/allocation":
+        case.query = {"username": "u1"} | dict(case.query or {})
+    if case.path == "/api/v1/keys" and isinstance(case.body, dict) and "scopes" in case.body:
+        case.body.setdefault("username", "u1")
     if isinstance(case.body, dict):
+        orders = case.body.get("orders")
+        for one in [case.body, *(orders if isinstance(orders, list) else [])]:
+            if isinstance(one, dict) and {"volume", "price"} <= one.keys() and case.method == "POST":
+                one.setdefault("username", "u1")
         requests = case.body.get("requests")
         for one in [case.body, *(requests if isinstance(requests, list) else [])]:
             _replace(one, "ip", r".{2,45}", _address)

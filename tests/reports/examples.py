@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +18,7 @@ from tests.structure.tree import ROOT
 
 SERVER = "localhost:8080"
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+KEY = re.compile(r"\b(mk_[0-9a-f]{16}_[0-9a-f]{64}|[0-9a-f]{16})\b")
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -52,17 +55,21 @@ def blocks(text: str) -> list[str]:
     return found if any(SERVER in block for block in found) else []
 
 
-def run(examples: list[Example], *, server: str) -> list[str]:
-    """Run the commands in one shell against `server`, and return what each prints."""
+def run(examples: list[Example], *, server: str, **variables: str) -> list[str]:
+    """Run the commands in one shell against `server`, in a folder of its own, and return what each prints."""
     script = "".join(f"printf '\\036'\n{example.command}\n" for example in examples).replace(SERVER, server)
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | variables
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
     assert not done.stderr, done.stderr
     return [output.strip() for output in done.stdout.split("\036")[1:]]
 
 
 def without_moments(answer: str) -> str:
-    """Return an answer with its times blanked: they are never the same again."""
-    return MOMENT.sub("…", answer)
+    """Return an answer with its times and keys blanked: they are never the same again."""
+    return KEY.sub("…", MOMENT.sub("…", answer))
 
 
 def rewrite(name: str, *, server: str) -> None:

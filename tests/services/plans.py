@@ -62,7 +62,7 @@ def _find_faults(plan: str, indexes: list[str], tables: Collection[str]) -> Iter
         if bad in plan:
             yield f"has a {bad}"
     for index in indexes:
-        # SQLite has names of its own for a primary key (as an index, and where it is the table) and for what else is unique.
+        # SQLite has names of its own for a primary key, as an index and where it is the table, and for what is unique.
         names = (
             index,
             index.replace("_pkey", "_1"),
