@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from marketplace.client import AsyncClient, Client, Unintelligible
-from marketplace.wire import addresses, events, hours
+from marketplace.wire import addresses, events, hours, identity
 from tests.client.callers import Caller, answers
 
 Callers = Callable[..., Caller]
@@ -23,6 +23,10 @@ SUPPLY = hours.Supply(8, "gpu", "p1", 50, 0, 50, 1, "exhausted", NOON)
 MARKET = hours.Market("gpu", "open", NOON)
 ALLOCATION = hours.Allocation("9-0", "gpu", "u1", 7, 8, 50, 3, NOON)
 EVENT = events.Event("hours", 3, NOON, "default", "bid_placed", "7", "u1", {"volume": 1})
+
+MEMBER = identity.Member("ann", NOON)
+KEY = identity.MadeKey("f" * 16, "ann", "bot", ["read"], NOON, NOON, None, None, "mk_1")
+NO_SECRET = identity.Key("f" * 16, "ann", None, ["read"], NOON, None, NOON, NOON)
 
 ASSIGNMENT = addresses.Assignment("10.0.0.2", "vm1", "10.0.0.1", "10.0.0.0/24", "web")
 NETWORK = addresses.Network("lan", "10.0.0.0/24", None, "random", 60, NOON)
@@ -35,6 +39,18 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], str, str, Any, Any]] = [
     ("buy", ("u1",), {"volume": 100, "price": 3}, "POST", "/buy", {"username": "u1", "volume": 100, "price": 3},
      hours.Bought(1, 0, 100)),
     ("sell", (250,), {}, "POST", "/sell", {"volume": 250}, hours.Sold(2, 250, 0)),
+    ("buy", (), {"volume": 100, "price": 3}, "POST", "/buy", {"volume": 100, "price": 3}, hours.Bought(1, 0, 100)),
+    ("allocation", (), {}, "GET", "/allocation", None, 100),
+    ("place_bid", (), {"volume": 1, "price": 3, "market": "gpu"}, "POST", f"{GPU}/bids",
+     {"volume": 1, "price": 3, "time_in_force": "gtc", "expires_at": None}, BID),
+    ("me", (), {}, "GET", "/api/v1/me", None, identity.Me("ann", "f" * 16, ["read"], None)),
+    ("member", ("a/b",), {}, "GET", "/api/v1/members/a%2Fb", None, MEMBER),
+    ("create_member", ("ann",), {}, "POST", "/api/v1/members", {"username": "ann"}, MEMBER),
+    ("key", ("f" * 16,), {}, "GET", f"/api/v1/keys/{'f' * 16}", None, NO_SECRET),
+    ("create_key", (["read"],), {"username": "ann", "label": "bot", "expires_at": NOON}, "POST", "/api/v1/keys",
+     {"scopes": ["read"], "username": "ann", "label": "bot", "expires_at": "2026-01-31T12:00:00Z"}, KEY),
+    ("create_key", (["read"],), {}, "POST", "/api/v1/keys", {"scopes": ["read"]}, KEY),
+    ("revoke_key", ("f" * 16,), {}, "DELETE", f"/api/v1/keys/{'f' * 16}", None, NO_SECRET),
     ("allocation", ("u 1&",), {}, "GET", "/allocation?username=u+1%26", None, 100),
     ("market", ("gpu",), {}, "GET", GPU, None, MARKET),
     ("create_market", ("gpu",), {}, "POST", "/api/v1/hours/markets", {"market": "gpu"}, MARKET),
@@ -100,6 +116,8 @@ LISTINGS: list[tuple[str, dict[str, Any], str, Any, Any]] = [
     ("fills", {"market": "gpu", "page_size": 2}, f"{GPU}/fills?limit=2", hours.Fill("9-0", 3, 50, NOON), hours.Fills),
     ("allocations", {"market": "gpu", "username": "u1"}, f"{GPU}/allocations?username=u1&limit=500", ALLOCATION,
      hours.Allocations),
+    ("members", {}, "/api/v1/members?limit=500", MEMBER, identity.Members),
+    ("keys", {"username": "ann"}, "/api/v1/keys?username=ann&limit=500", NO_SECRET, identity.Keys),
     ("networks", {"page_size": 2}, "/api/v1/networks?limit=2", NETWORK, addresses.Networks),
 ]  # fmt: skip
 
@@ -117,7 +135,7 @@ def test_a_method_sends_its_request_and_returns_the_struct(
     (request,) = call.requests
     assert (request.method, request.url.raw_path.decode()) == (verb, target)
     assert (msgspec.json.decode(request.content) if request.content else None) == body
-    has_key = verb == "POST" or (verb == "DELETE" and not target.startswith(GPU))
+    has_key = verb == "POST" or (verb == "DELETE" and not target.startswith((GPU, "/api/v1/keys")))
     assert ("Idempotency-Key" in request.headers) == has_key
     assert request.headers.get("Content-Type") == ("application/json" if body is not None else None)
 
@@ -170,6 +188,17 @@ def test_a_success_in_another_language_is_unintelligible(caller: Callers, conten
     with pytest.raises(Unintelligible) as caught:
         call("buy", "u1", volume=1, price=1)
     assert not caught.value.outcome_known
+
+
+def test_a_key_goes_along_with_every_request() -> None:
+    def serve(request: httpx.Request) -> httpx.Response:
+        assert (request.headers["Authorization"], request.headers["X-Mine"]) == ("Bearer mk_1", "1")
+        return httpx.Response(200, content=b"[]" if "allocations" in request.url.path else b"100")
+
+    with Client(key="mk_1", headers={"X-Mine": "1"}, transport=httpx.MockTransport(serve)) as client:
+        assert client.allocation() == 100
+        assert list(client.assigned_ips()) == []
+        assert "mk_1" not in repr(client)
 
 
 def test_the_two_clients_have_the_same_methods_with_the_same_parameters() -> None:

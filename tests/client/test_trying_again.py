@@ -199,3 +199,19 @@ def test_the_outcome_stays_unknown_when_the_state_cannot_be_read(caller: Callers
     with pytest.raises(client.ServerError) as caught:
         call("cancel_bid", 7)
     assert not caught.value.outcome_known
+
+
+def test_who_has_sent_too_much_comes_back_when_told(caller: Callers) -> None:
+    call = caller(answers(problem(429, "rate_limited", retry_after="3"), success(bid("open"))))
+    assert call("bid", 7) == bid("open")
+    assert call.slept == [3]
+
+
+@pytest.mark.parametrize(("status", "code"), [(429, "rate_limited"), (401, "unauthenticated")])
+def test_who_is_not_let_in_again_does_not_know_what_became_of_the_first_try(
+    caller: Callers, status: int, code: str
+) -> None:
+    call = caller(answers(httpx.ReadError("reset"), problem(status, code)), Retry(tries=2))
+    with pytest.raises(MarketplaceError) as caught:
+        call("sell", 5)
+    assert not caught.value.outcome_known

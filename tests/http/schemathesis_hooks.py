@@ -31,8 +31,8 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         _replace(case.query, "network", r"[a-z0-9][a-z0-9_.-]{0,63}", lambda _: "default")
     if case.path == "/allocation":
         case.query = {"username": "u1"} | dict(case.query or {})
-    if case.path == "/api/v1/keys" and isinstance(case.body, dict) and "scopes" in case.body:
-        case.body.setdefault("username", "u1")
+    if case.path == "/api/v1/keys" and isinstance(case.body, dict) and case.body.get("username") is None:
+        case.body["username"] = "u1"
     if isinstance(case.body, dict):
         orders = case.body.get("orders")
         for one in [case.body, *(orders if isinstance(orders, list) else [])]:
