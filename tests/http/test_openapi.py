@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from litestar.routes import HTTPRoute
 
-from tests.http.conftest import Client
+from tests.http.conftest import Client, Serve
 
 UNDOCUMENTED = ("/docs", "/docs/assets/{name}", "/api/v1/openapi.json")
 
@@ -147,3 +147,23 @@ def test_a_browser_keeps_the_assets(client: Client) -> None:
     assert first.headers["content-type"] == "text/javascript; charset=utf-8"
     again = client.get("/docs/assets/docs.js", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+def test_what_a_key_needs_is_told_where_callers_have_keys(serve: Serve, document: dict[str, Any]) -> None:
+    assert "securitySchemes" not in document["components"]
+    assert not any("security" in operation for _, _, operation in operations(document))
+    with serve(auth="keys") as keyed:
+        found = keyed.get("/api/v1/openapi.json").json()
+    assert found["components"]["securitySchemes"]["key"] == {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "an API key: `mk_…`",
+    }
+    for path, _, operation in operations(found):
+        is_open = path in ("/livez", "/readyz", "/api/v1/health")
+        assert ("security" in operation) is not is_open
+        assert {"401", "403", "429"} <= operation["responses"].keys() or is_open
+    scopes = found["paths"]
+    assert scopes["/buy"]["post"]["security"] == [{"key": ["trade"]}]
+    batch = scopes["/api/v1/hours/markets/{market}/orders:batch"]["post"]
+    assert batch["security"] == [{"key": ["trade"]}, {"key": ["supply"]}]
