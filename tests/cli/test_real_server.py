@@ -102,7 +102,9 @@ def test_a_database_is_brought_up_to_date_and_read_on_both_engines(capsys: Captu
         assert "run `marketplace db upgrade`" in capsys.readouterr().err
     assert run(capsys, f"db upgrade {database}")[-1].startswith("The schema is at")
     assert run(capsys, f"db check {database}")[-1].endswith("as it should be.")
-    empty = "The books balance (bids 0, supplies 0, allocations 0, hours allocated 0, addresses assigned 0, transfers 0)."
+    empty = (
+        "The books balance (bids 0, supplies 0, allocations 0, hours allocated 0, addresses assigned 0, transfers 0)."
+    )
     assert run(capsys, f"db audit {database}") == [empty]
     for name in run(capsys, "report"):
         assert run(capsys, f"report {name} {database}") == ["No rows."]
