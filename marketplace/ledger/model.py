@@ -258,6 +258,17 @@ class Transferred(msgspec.Struct, frozen=True, tag="transferred"):
     reference: str
 
 
+class Received(msgspec.Struct, frozen=True, tag="received"):
+    """The other side of `transferred`; the payer's reference is the payer's alone."""
+
+    transfer_id: int
+    username: str
+    sender: str
+    amount: str
+    asset: str
+    reason: str
+
+
 class HoldExpired(msgspec.Struct, frozen=True, tag="hold_expired"):
     """`reference` is the hold's own."""
 
@@ -291,7 +302,7 @@ class AssetAdded(msgspec.Struct, frozen=True, tag="asset_added"):
     decimals: int
 
 
-Event = Deposited | Withdrawn | Transferred | HoldExpired | WalletSet | WalletLow | AssetAdded
+Event = Deposited | Withdrawn | Transferred | Received | HoldExpired | WalletSet | WalletLow | AssetAdded
 
 TOPIC = "ledger"
 
@@ -299,6 +310,7 @@ KINDS = (
     Kind(TOPIC, Deposited, "money from outside into a wallet"),
     Kind(TOPIC, Withdrawn, "money out of a wallet"),
     Kind(TOPIC, Transferred, "a payment of one member to another"),
+    Kind(TOPIC, Received, "the same, told to who was paid"),
     Kind(TOPIC, HoldExpired, "money that was set aside, free again since its time had come"),
     Kind(TOPIC, WalletSet, "another threshold or credit limit of a wallet"),
     Kind(TOPIC, WalletLow, "a wallet of which less than its threshold has become available"),

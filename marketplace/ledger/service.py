@@ -99,6 +99,8 @@ def _pay(books: Books, log: Log, command: Deposit | Withdraw | Pay, order: _Orde
     assert isinstance(wallet, Account)
     if posted.created:
         note(log, _said(command, posted.transfer, wallet), command.username, member=command.username)
+        if isinstance(command, Pay):  # an entry has one reader, and this is news to two
+            note(log, _received(command, posted.transfer, wallet), command.to, member=command.to)
     to = command.to if isinstance(command, Pay) else None
     return Paid(posted.transfer, copy.copy(wallet), to=to, created=posted.created)
 
@@ -114,6 +116,11 @@ def _said(command: Deposit | Withdraw | Pay, done: Transfer, wallet: Account) ->
             return model.Transferred(
                 done.transfer_id, command.username, command.to, amount, done.asset, done.reason, done.reference
             )
+
+
+def _received(command: Pay, done: Transfer, wallet: Account) -> model.Received:
+    amount = wallet.written(done.amount)
+    return model.Received(done.transfer_id, command.to, command.username, amount, done.asset, done.reason)
 
 
 # ── limits and assets ────────────────────────────────────────────────────────────────────────────────────────────────

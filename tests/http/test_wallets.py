@@ -194,7 +194,7 @@ def test_a_wallet_is_changed_by_what_is_given_and_keeps_the_rest(bank: Client) -
     for wrong in ({"low_balance": "-1"}, {"credit_limit": None}, {"balance": "5"}, {"credit_limit": "1.1234567"}):
         assert change(**wrong).status_code == 400
     kinds = [one["kind"] for one in bank.get("/api/v1/events?lane=money").json()["items"]]
-    assert kinds == ["wallet_set", "wallet_set", "transferred", "wallet_low", "wallet_set"]
+    assert kinds == ["wallet_set", "wallet_set", "transferred", "received", "wallet_low", "wallet_set"]
 
 
 # ── statements ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -108,7 +108,7 @@ async def test_the_same_reference_is_carried_out_once(desk: Desk) -> None:
     told = await desk.together(*(Pay("ann", "bob", 30, reference="rent") for _ in range(3)))
     assert [each.created for each in told] == [True, False, False]
     assert await desk.has("ann") == (70, 70)
-    assert len(await desk.log()) == 2
+    assert len(await desk.log()) == 3, "deposited, transferred, received"
 
 
 async def test_other_content_under_a_reference_is_refused(desk: Desk) -> None:
@@ -323,6 +323,20 @@ async def test_each_accepted_command_is_one_entry_that_says_what_was_moved(desk:
                 "asset": "credit",
                 "reason": "rent",
                 "reference": "#2",
+            },
+        ),
+        (
+            "ledger/received",
+            "bob",
+            "bob",
+            {
+                "type": "received",
+                "transfer_id": 2,
+                "username": "bob",
+                "sender": "ann",
+                "amount": "0.000001",
+                "asset": "credit",
+                "reason": "rent",
             },
         ),
     ]
