@@ -53,6 +53,7 @@ test-races: $(VENV)/.development ## Many clients and processes at once, crashes 
 
 docs: $(VENV)/.development ## Write the generated parts of the documentation anew
 	$(PY) -m tests.structure.error_table
+	$(PY) -m tests.structure.kind_table
 
 COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +23,7 @@ from litestar.datastructures import State
 from litestar.types import ASGIApp
 from prometheus_client import multiprocess
 
-from marketplace import addresses, worker
+from marketplace import addresses, events, worker
 from marketplace.addresses import meters as addresses_meters
 from marketplace.addresses import routes as addresses_routes
 from marketplace.events import routes as events_routes
@@ -40,6 +41,8 @@ from marketplace.http.telemetry import Telemetry
 
 SETTINGS_VARIABLE = "MARKETPLACE_CONFIG_JSON"
 """How the server's processes are told their settings."""
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 HANDLERS = (
     *hours_routes.CONTROLLERS,
@@ -78,7 +81,7 @@ def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Lit
 
 @contextlib.asynccontextmanager
 async def _running(app: Litestar, service: Resources) -> AsyncIterator[None]:
-    async with worker.running(service):
+    async with worker.running(service), _feeding(app, service):
         app.state[addresses_routes.DEFAULT_NETWORK] = await _ensure_network(service)
         # What was made until here stays: the collector need not look at it again.
         gc.collect()
@@ -89,6 +92,41 @@ async def _running(app: Litestar, service: Resources) -> AsyncIterator[None]:
             yield
     if health.MULTIPROCESS in os.environ:
         multiprocess.mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
+
+
+@contextlib.asynccontextmanager
+async def _feeding(app: Litestar, service: Resources) -> AsyncIterator[None]:
+    """Have the logs' ends for whoever waits for events; those who wait are let go as soon as the process is to stop."""
+    feed = events.Feed(service.database, service.lanes, worker.KINDS)
+    for lane in service.lanes.values():
+        feed.listen(lane)
+    app.state[events_routes.FEED] = feed
+    with _told_to_stop(feed.close):
+        yield
+    await feed.end()
+
+
+@contextlib.contextmanager
+def _told_to_stop(close: Callable[[], None]) -> Iterator[None]:
+    """Call `close` when the signal to stop comes: the server itself waits for answers under way before it says so."""
+    if threading.current_thread() is not threading.main_thread():  # where a test runs it, and no signal is heard
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+
+    def stop(number: int, frame: Any) -> None:
+        loop.call_soon_threadsafe(close)
+        if callable(before[number]):
+            before[number](number, frame)
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.asynccontextmanager
@@ -202,8 +240,7 @@ def _variables(values: Mapping[str, str]) -> Iterator[None]:
 @contextlib.contextmanager
 def _signals_ignored_when_raised_again() -> Iterator[None]:
     """Let a stopped server return: uvicorn raises the signal once more after it has shut down, to die of it."""
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before: dict[int, Any] = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    before: dict[int, Any] = {number: signal.signal(number, lambda *_: None) for number in STOP_SIGNALS}
     try:
         yield
     finally:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 import structlog
 from prometheus_client import Counter, Histogram
 
-from marketplace import addresses, hours
+from marketplace import addresses, events, hours
 from marketplace.database import Apply, Database, Lane, Limits, locking, money, open_database, schema
 from marketplace.database.upkeep import Forget
 from marketplace.foundation.jobs import Job
@@ -28,6 +28,10 @@ LANES: Mapping[str, Mapping[type, Apply]] = {
     money.LANE: {},
 }
 """Every lane, with the functions that run its commands."""
+
+
+KINDS = events.Kinds([*hours.KINDS, *addresses.KINDS])
+"""Every kind of event that there is."""
 
 
 async def forget_old_answers(_database: Database, lane: Lane) -> int:

@@ -26,6 +26,7 @@ from marketplace.addresses.lookups import (
 )
 from marketplace.addresses.model import (
     FIRST_HOST,
+    KINDS,
     MAX_BATCH,
     MAX_LIVE,
     MAX_RESERVED,
@@ -50,6 +51,7 @@ from marketplace.addresses.tables import LANE
 
 __all__ = [
     "FIRST_HOST",
+    "KINDS",
     "LANE",
     "MAX_BATCH",
     "MAX_LIVE",

@@ -192,7 +192,7 @@ def _check_replay(tx: sa.Connection, stored: list[Network]) -> Iterator[str]:
     for row in proofs.read_log(tx, LANE):
         try:
             said = _decode(row.data)
-            told = (networks.TOPIC, networks.kind(said), *replay.run(row.seq, row.at, said))
+            told = (model.TOPIC, networks.kind(said), *replay.run(row.seq, row.at, said))
         except (Unlawful, KeyError, BadNetwork, msgspec.MsgspecError) as error:
             yield f"events: seq {row.seq} cannot be replayed: {error!r}"
             return

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from marketplace.foundation.clock import Instant
+from marketplace.foundation.kinds import Kind
 
 Allocation = Literal["lowest", "random"]
 
@@ -243,3 +244,13 @@ class NetworkDeleted(msgspec.Struct, frozen=True, tag="network_deleted"):
 
 Event = AddressAssigned | AddressReleased | HostnameChanged | NetworkCreated | NetworkDeleted
 """What an entry of the log says. What happened, and not the command: a random address cannot be drawn again."""
+
+TOPIC = "addresses"
+
+KINDS = (
+    Kind(TOPIC, AddressAssigned, "an address given out"),
+    Kind(TOPIC, AddressReleased, "an address given back"),
+    Kind(TOPIC, HostnameChanged, "a VM that has an address gave another hostname"),
+    Kind(TOPIC, NetworkCreated, "addresses to give out", is_public=True),
+    Kind(TOPIC, NetworkDeleted, "a network that is no longer given out", is_public=True),
+)

@@ -14,7 +14,6 @@ from marketplace.database import Log, bulk
 from marketplace.foundation.clock import Instant
 from marketplace.foundation.errors import Refusal
 
-TOPIC = "addresses"
 FIRST_NAME = "default"
 
 
@@ -119,7 +118,7 @@ def kept(log: Log) -> Kept:
 
 def note(log: Log, said: model.Event, subject: str, *, member: str | None = None) -> int:
     """Append what happened and return its seq."""
-    return log.append(topic=TOPIC, kind=kind(said), subject=subject, member=member, data=said)
+    return log.append(topic=model.TOPIC, kind=kind(said), subject=subject, member=member, data=said)
 
 
 def kind(said: model.Event) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -15,16 +14,16 @@ from marketplace.cli import terminal
 from marketplace.cli.connection import DEFAULT_URL, Url, connect
 
 if TYPE_CHECKING:
-    from marketplace.client import Client
     from marketplace.wire import events
-
-POLL_SECONDS = 0.5
 
 
 def log(
     *,
     lane: str = "hours",
     after: int = 0,
+    topic: str | None = None,
+    kind: str | None = None,
+    subject: str | None = None,
     follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="")] = False,
     limit: Annotated[int | None, Parameter(name=["--limit", "-n"])] = None,
     json: Annotated[bool, Parameter(negative="")] = False,
@@ -38,6 +37,12 @@ def log(
         The lane whose log it is.
     after
         Only what has a higher seq.
+    topic
+        Only of this module, or of these, joined by commas.
+    kind
+        Only of this kind, or of these, joined by commas.
+    subject
+        Only what happened to it, or to what is below it: default, default/17.
     follow
         Go on as things happen, until interrupted.
     limit
@@ -47,16 +52,9 @@ def log(
     """
     console = terminal.output()
     with connect(url) as client:
-        found = _follow(client, lane, after=after) if follow else client.events(lane, after=after)
+        read = client.follow_events if follow else client.events
+        found = read(lane, after=after, topic=topic, kind=kind, subject=subject)
         _print(console, itertools.islice(found, limit), as_json=json)
-
-
-def _follow(client: Client, lane: str, *, after: int) -> Iterator[events.Event]:
-    while True:
-        for event in client.events(lane, after=after):
-            after = event.seq
-            yield event
-        time.sleep(POLL_SECONDS)
 
 
 def _print(console: Console, found: Iterable[events.Event], *, as_json: bool) -> None:

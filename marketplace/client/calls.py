@@ -1,4 +1,4 @@
-"""The endpoints of the hours market and the log, as functions that return a request as a value, for both clients.
+"""The endpoints of the hours market, as functions that return a request as a value, for both clients.
 
 Volumes are whole VM-hours, prices whole credits per VM-hour. A market is `default` unless another is named. What
 creates something takes an `idempotency_key`; one is drawn where none is given.
@@ -14,7 +14,6 @@ import msgspec
 from msgspec import UNSET
 
 from marketplace.client.requests import PAGE_SIZE, Call, Goal, Listing, create, query_of
-from marketplace.wire import events as events_wire
 from marketplace.wire import hours
 
 MARKETS = "/api/v1/hours/markets"
@@ -214,11 +213,6 @@ def candles(
 def preview(*, volume: int, price: int, market: str = DEFAULT_MARKET) -> Call[hours.Preview]:
     """Ask what a bid would get right now, writing nothing."""
     return Call("GET", f"{_market(market)}/preview", hours.Preview, query_of(volume=volume, price=price))
-
-
-def events(lane: str = "hours", *, after: int = 0, page_size: int = PAGE_SIZE) -> Listing[events_wire.Event]:
-    """List what happened in a lane after a seq, up to now. Ask again after the last seq to follow the log."""
-    return Listing(Call("GET", "/api/v1/events", events_wire.Events, query_of(lane=lane, after=after, limit=page_size)))
 
 
 def _change_market(name: str, state: hours.MarketState) -> Call[hours.Market]:

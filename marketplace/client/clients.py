@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from marketplace.client import address_calls, calls
+from marketplace.client import address_calls, calls, event_calls
 from marketplace.client.exchange import DEFAULT_RETRY, Patience, Retry, converse
 from marketplace.client.requests import Call, Listing
 
@@ -119,7 +119,9 @@ class Client:
     allocations = _pages(calls.allocations)
     candles = _now(calls.candles)
     preview = _now(calls.preview)
-    events = _pages(calls.events)
+    events = _pages(event_calls.list_events)
+    events_page = _now(event_calls.events_page)
+    follow_events = _pages(event_calls.follow_events)
     allocate_ip = _now(address_calls.allocate_ip)
     allocate_ips = _now(address_calls.allocate_ips)
     release_ip = _now(address_calls.release_ip)
@@ -225,7 +227,9 @@ class AsyncClient:
     allocations = _async_pages(calls.allocations)
     candles = _awaited(calls.candles)
     preview = _awaited(calls.preview)
-    events = _async_pages(calls.events)
+    events = _async_pages(event_calls.list_events)
+    events_page = _awaited(event_calls.events_page)
+    follow_events = _async_pages(event_calls.follow_events)
     allocate_ip = _awaited(address_calls.allocate_ip)
     allocate_ips = _awaited(address_calls.allocate_ips)
     release_ip = _awaited(address_calls.release_ip)

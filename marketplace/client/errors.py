@@ -73,6 +73,10 @@ class Conflict(MarketplaceError):
     """409: the state of things does not allow it now."""
 
 
+class Gone(MarketplaceError):
+    """410: it was there once; of the log, `problem["oldest_seq"]` is the first entry that is still kept."""
+
+
 class Mismatch(MarketplaceError):
     """422: this Idempotency-Key was used for another request."""
 
@@ -119,6 +123,7 @@ _BY_STATUS: dict[int, type[MarketplaceError]] = {
     403: Forbidden,
     404: NotFound,
     409: Conflict,
+    410: Gone,
     422: Mismatch,
     503: Unavailable,
 }

@@ -87,6 +87,7 @@ class Lane:
         self._is_closing = False
         self._planned_seq = 0
         self._kept: tuple[int, dict[str, dict[Any, Any]]] = (0, {})
+        self._listeners: list[Callable[[], object]] = []
 
     async def start(self) -> None:
         """Begin to serve, in a task of our own that no request can cancel."""
@@ -111,6 +112,10 @@ class Lane:
         """
         answer: Answer = await self._enter(Entry(command, key=key, encode=encode))
         return answer
+
+    def notify(self, listener: Callable[[], object]) -> None:
+        """Call `listener` after each commit of this process: it must be quick, and tell others to look."""
+        self._listeners.append(listener)
 
     @property
     def waiting_orders(self) -> int:
@@ -294,6 +299,8 @@ class Lane:
             return
         told, batch.entries = batch.entries, []  # whatever comes now, they are told this and nothing else
         self._telling.add(told, batch.results)
+        for listener in self._listeners:
+            listener()
         orders = sum(entry.orders for entry in told)
         self._meters.orders.inc(orders)
         self._meters.batch_orders.observe(orders)

@@ -1,4 +1,4 @@
-"""Every SQL statement of this module."""
+"""Every SQL statement by which the lanes' logs are read."""
 
 from __future__ import annotations
 
@@ -7,25 +7,58 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace.database.log import events
+from marketplace.database.log import commits, events
+from marketplace.events.model import Wanted
+
+_lane, _after = sa.bindparam("of_lane", type_=sa.Text), sa.bindparam("after", type_=sa.BigInteger)
+_until, _limit = sa.bindparam("until", type_=sa.BigInteger), sa.bindparam("at_most", type_=sa.Integer)
 
 _select_events = (
-    sa.select(
-        events.c.lane,
-        events.c.seq,
-        events.c.at,
-        events.c.topic,
-        events.c.kind,
-        events.c.subject,
-        events.c.member,
-        events.c.data,
-    )
-    .where(events.c.lane == sa.bindparam("of_lane"), events.c.seq > sa.bindparam("after"))
+    sa.select(*events.c)
+    .where(events.c.lane == _lane, events.c.seq > _after, events.c.seq <= _until)
     .order_by(events.c.seq)
-    .limit(sa.bindparam("at_most"))
+    .limit(_limit)
 )
 
 
-def select_events(tx: sa.Connection, *, lane: str, after: int, limit: int) -> Sequence[Any]:
-    """Return a lane's log after a seq, oldest first."""
-    return tx.execute(_select_events, {"of_lane": lane, "after": after, "at_most": limit}).all()
+def is_wanted(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+    """Say in SQL what `Wanted.has` says."""
+    conditions: list[sa.ColumnElement[bool]] = []
+    if not wanted.sees_all:
+        is_public = events.c.kind.in_(sorted(wanted.public))
+        conditions.append(is_public if wanted.member is None else sa.or_(events.c.member == wanted.member, is_public))
+    if wanted.topics:
+        conditions.append(events.c.topic.in_(sorted(wanted.topics)))
+    if wanted.kinds:
+        conditions.append(events.c.kind.in_(sorted(wanted.kinds)))
+    if (subject := wanted.subject) is not None:
+        # Not LIKE, to which a subject's own characters may mean something.
+        below = sa.func.substr(events.c.subject, 1, len(subject) + 1) == f"{subject}/"
+        conditions.append(sa.or_(events.c.subject == subject, below))
+    return conditions
+
+
+def select_events(
+    tx: sa.Connection, lane: str, wanted: Wanted, *, after: int, until: int, limit: int
+) -> Sequence[sa.Row[Any]]:
+    """Return the wanted entries of a lane after a seq and up to another, oldest first."""
+    query = _select_events.where(*is_wanted(wanted))
+    return tx.execute(query, {"of_lane": lane, "after": after, "until": until, "at_most": limit}).fetchall()
+
+
+_last_seq = (
+    sa.select(commits.c.last_seq)
+    .where(commits.c.lane == _lane)
+    .order_by(commits.c.last_seq.desc(), commits.c.at.desc(), commits.c.token.desc())
+    .limit(1)
+)
+_first_seq = sa.select(events.c.seq).where(events.c.lane == _lane).order_by(events.c.seq).limit(1)
+_select_bounds = sa.select(
+    sa.func.coalesce(_first_seq.scalar_subquery(), 1), sa.func.coalesce(_last_seq.scalar_subquery(), 0)
+)
+
+
+def read_bounds(tx: sa.Connection, lane: str) -> tuple[int, int]:
+    """Return the first seq that is kept and the last one, 1 and 0 where there is none."""
+    first, last = tx.execute(_select_bounds, {"of_lane": lane}).one()
+    return int(first), int(last)

@@ -65,6 +65,13 @@ class NotFound(Refusal):
     title = "Not found"
 
 
+class Gone(Refusal):
+    """It was there once, and is no more."""
+
+    code = "gone"
+    title = "Gone"
+
+
 class Conflict(Refusal):
     """The state of things does not allow it now."""
 

@@ -26,6 +26,7 @@ from marketplace.hours.lookups import (
     total_allocated,
 )
 from marketplace.hours.model import (
+    KINDS,
     AddSupply,
     Allocation,
     AmendBid,
@@ -48,6 +49,7 @@ DEFAULT_MARKET = "default"
 
 __all__ = [
     "DEFAULT_MARKET",
+    "KINDS",
     "LANE",
     "REPORTS",
     "AddSupply",

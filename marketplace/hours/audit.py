@@ -183,7 +183,7 @@ def _check_replay(tx: sa.Connection) -> Iterator[str]:
     for row in proofs.read_log(tx, LANE):
         try:
             command = _decode(row.data)
-            told = (service.TOPIC, service.kind(command), *replay.run(row.seq, row.at, command))
+            told = (model.TOPIC, service.kind(command), *replay.run(row.seq, row.at, command))
         except (Unlawful, KeyError, msgspec.MsgspecError) as error:
             yield f"events: seq {row.seq} cannot be replayed: {error!r}"
             return

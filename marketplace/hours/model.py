@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from marketplace.foundation.clock import Instant
+from marketplace.foundation.kinds import Kind
 
 TimeInForce = Literal["gtc", "ioc", "fok"]
 BidState = Literal["open", "filled", "cancelled", "expired"]
@@ -198,3 +199,16 @@ class RunOrders(msgspec.Struct, frozen=True):
 Order = PlaceBid | AddSupply
 Command = Order | CancelBid | AmendBid | WithdrawSupply | ExpireBid | CreateMarket | ChangeMarket
 """Each accepted one takes one seq and one entry of the log, whose data is the command itself."""
+
+TOPIC = "hours"
+
+KINDS = (
+    Kind(TOPIC, PlaceBid, "a bid; what it got at once follows from the log before it"),
+    Kind(TOPIC, AmendBid, "another volume or price of a bid"),
+    Kind(TOPIC, CancelBid, "a bid taken off by its owner"),
+    Kind(TOPIC, ExpireBid, "a bid whose time had come"),
+    Kind(TOPIC, AddSupply, "hours on offer"),
+    Kind(TOPIC, WithdrawSupply, "what was left of them, taken back"),
+    Kind(TOPIC, CreateMarket, "a market made", is_public=True),
+    Kind(TOPIC, ChangeMarket, "a market opened or closed", is_public=True),
+)

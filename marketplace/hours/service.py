@@ -15,8 +15,6 @@ from marketplace.hours import errors, matching, model
 from marketplace.hours.book import Books
 from marketplace.hours.model import Bid, Command, Market, Supply
 
-TOPIC = "hours"
-
 Decide = Callable[[Books, Log, Any], Any]
 
 
@@ -195,7 +193,7 @@ def _withdraw_supply(books: Books, log: Log, command: model.WithdrawSupply) -> S
 def _create_market(books: Books, log: Log, command: model.CreateMarket) -> Market | Refusal:
     if books.market(command.market):
         return errors.MarketExists(command.market)
-    log.append(topic=TOPIC, kind=kind(command), subject=command.market, member=None, data=command)
+    log.append(topic=model.TOPIC, kind=kind(command), subject=command.market, member=None, data=command)
     market = Market(command.market, "open", books.now)
     books.put_market(market)
     return market
@@ -206,7 +204,7 @@ def _change_market(books: Books, log: Log, command: model.ChangeMarket) -> Marke
     if market is None:
         return errors.UnknownMarket(command.market)
     if market.state != command.state:
-        log.append(topic=TOPIC, kind=kind(command), subject=command.market, member=None, data=command)
+        log.append(topic=model.TOPIC, kind=kind(command), subject=command.market, member=None, data=command)
         market.state = command.state
         books.put_market(market)
     return market
@@ -225,7 +223,7 @@ def _closed_to_orders(books: Books, name: str) -> Refusal | None:
 def _note(log: Log, command: Command, subject_id: int, *, member: str | None) -> int:
     """Append an accepted command and return its seq. The data is the command itself, so the log can be replayed."""
     return log.append(
-        topic=TOPIC, kind=kind(command), subject=f"{command.market}/{subject_id}", member=member, data=command
+        topic=model.TOPIC, kind=kind(command), subject=f"{command.market}/{subject_id}", member=member, data=command
     )
 
 

@@ -82,6 +82,7 @@ STATUSES: Mapping[type[errors.Refusal], int] = {
     errors.NotFound: 404,
     MethodNotAllowed: 405,
     errors.Conflict: 409,
+    errors.Gone: 410,
     BodyTooLarge: 413,
     UnsupportedMediaType: 415,
     WrongHost: 421,

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
+
+LaneName = Literal["hours", "addresses", "money"]
+
+MAX_WAIT_SECONDS = 60
 
 
 class Event(Struct, frozen=True):
@@ -22,7 +26,11 @@ class Event(Struct, frozen=True):
 
 
 class Events(Struct, frozen=True):
-    """`next` is the `after` of the next call: the seq of the last item, or the given `after` where there was none."""
+    """`next` is the `after` of the next call; `head` is the lane's last seq: whoever has reached it is up to date.
+
+    `next` passes over entries that are not asked for or not to be seen, so a page may be empty and not the last one.
+    """
 
     items: list[Event]
     next: int
+    head: int

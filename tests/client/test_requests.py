@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import pytest
 
-from marketplace.client import AsyncClient, Client, Unintelligible
+from marketplace.client import AsyncClient, Client, Unauthenticated, Unintelligible
 from marketplace.wire import addresses, events, hours
 from tests.client.callers import Caller, answers
 
@@ -133,12 +133,23 @@ def test_a_listing_yields_the_rows_of_every_page(
     assert (first, second) == (target, f"{target}&after=a%2Fb")
 
 
-def test_events_are_followed_by_seq_until_a_page_is_empty(caller: Callers) -> None:
-    pages = [events.Events([EVENT], next=3), events.Events([], next=3)]
+def test_events_are_read_by_seq_until_the_head_is_reached(caller: Callers) -> None:
+    pages = [events.Events([EVENT], next=3, head=9), events.Events([], next=9, head=9)]
     call = caller(answers(*[httpx.Response(200, content=msgspec.json.encode(each)) for each in pages]))
     assert call("events", after=2) == [EVENT]
     assert [request.url.params["after"] for request in call.requests] == ["2", "3"]
     assert {request.url.params["lane"] for request in call.requests} == {"hours"}
+
+
+def test_events_are_followed_without_an_end(caller: Callers) -> None:
+    pages = [events.Events([EVENT], next=3, head=3), events.Events([], next=4, head=4)]
+    replies = [httpx.Response(200, content=msgspec.json.encode(each)) for each in pages] + [httpx.Response(401)]
+    call = caller(answers(*replies))
+    with pytest.raises(Unauthenticated):
+        call("follow_events", after=2, kind="bid_placed")
+    asked = [dict(request.url.params) for request in call.requests]
+    assert [each["after"] for each in asked] == ["2", "3", "4"]
+    assert {(each["kind"], each["wait_seconds"]) for each in asked} == {("bid_placed", "20")}
 
 
 def test_a_plain_array_is_followed_by_its_link(caller: Callers) -> None:
@@ -180,5 +191,7 @@ def test_the_two_clients_have_the_same_methods_with_the_same_parameters() -> Non
     assert methods(Client) == methods(AsyncClient)
     assert set(methods(Client)) >= {name for name, *_ in CALLS} | {name for name, *_ in LISTINGS} | {
         "events",
+        "events_page",
+        "follow_events",
         "assigned_ips",
     }

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import schemathesis
 
 KEY = "Idempotency-Key"
+WORDS = r"(?=.{1,512}$)[a-z_]+(,[a-z_]+)*"
 VMS = [f"vm-{number}" for number in range(5)]
 
 
@@ -25,6 +26,10 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     case.body = _with_plain_integers(case.body)
     if case.headers and re.fullmatch("[!-~]{1,255}", str(case.headers.get(KEY, ""))):
         case.headers[KEY] = uuid.uuid4().hex
+    if case.path.endswith("/events") and isinstance(case.query, dict):
+        case.query.pop("wait_seconds", None)  # it would wait
+        _replace(case.query, "topic", WORDS, lambda _: "hours")
+        _replace(case.query, "kind", WORDS, lambda _: "bid_placed,market_created")
     if "/ip/" in case.path:
         _replace(case.path_parameters, "vm_id", r"[\w.:@-]{1,128}", lambda number: VMS[number % len(VMS)])
         _replace(case.path_parameters, "ip", r".{2,45}", _address)

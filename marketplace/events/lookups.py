@@ -1,0 +1,62 @@
+"""What can be asked of the logs: functions of a read-only `tx`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from marketplace.events import errors, sql
+from marketplace.events.model import Entry, Page, Wanted
+from marketplace.foundation import clock
+
+WINDOW = 50_000
+"""Entries that one statement looks at in search of wanted ones."""
+
+
+class _Written(msgspec.Struct, frozen=True):
+    """What `wire.events.Event` reads, its data as it is stored."""
+
+    lane: str
+    seq: int
+    at: Any
+    topic: str
+    kind: str
+    subject: str
+    member: str | None
+    data: msgspec.Raw
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def read_page(tx: sa.Connection, lane: str, wanted: Wanted, *, after: int, limit: int) -> Page:
+    """Return the wanted ones of the next entries after a seq, in commit order. Raises LogCut.
+
+    Run it in a snapshot. It looks at WINDOW entries at most, so it may find none and yet not have come to the head.
+    """
+    first, head = sql.read_bounds(tx, lane)
+    if after < first - 1:
+        raise errors.LogCut(lane, first)
+    until = max(after, min(head, after + WINDOW))
+    rows = sql.select_events(tx, lane, wanted, after=after, until=until, limit=limit)
+    return Page([to_entry(row) for row in rows], rows[-1].seq if len(rows) == limit else until, head)
+
+
+def read_new(tx: sa.Connection, lane: str, *, after: int, limit: int) -> list[Entry]:
+    """Return the entries after a seq. A single statement."""
+    return [to_entry(row) for row in sql.select_events(tx, lane, Wanted(), after=after, until=2**62, limit=limit)]
+
+
+def read_bounds(tx: sa.Connection, lanes: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Return the first seq that is kept and the last one of each lane, 1 and 0 where there is none."""
+    return {lane: sql.read_bounds(tx, lane) for lane in lanes}
+
+
+def to_entry(row: Any) -> Entry:
+    """Make an entry of a row of the log."""
+    lane, seq, at, topic, kind, subject, member, data = row
+    written = _Written(lane, seq, clock.to_datetime(at), topic, kind, subject, member, msgspec.Raw(data.encode()))
+    return Entry(seq, topic, kind, subject, member, _encode(written))
