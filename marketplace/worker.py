@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -16,6 +16,7 @@ from prometheus_client import Counter, Histogram
 from marketplace import addresses, events, hours
 from marketplace.database import Apply, Database, Lane, Limits, locking, money, open_database, schema
 from marketplace.database.upkeep import Forget
+from marketplace.events import jobs as events_jobs
 from marketplace.foundation.jobs import Job
 from marketplace.foundation.settings import Settings, SettingsError
 from marketplace.hours import jobs as hours_jobs
@@ -25,7 +26,7 @@ from marketplace.http.resources import Resources
 LANES: Mapping[str, Mapping[type, Apply]] = {
     hours.LANE: hours.handlers(),
     addresses.LANE: addresses.handlers(),
-    money.LANE: {},
+    money.LANE: events.handlers(),
 }
 """Every lane, with the functions that run its commands."""
 
@@ -42,11 +43,19 @@ async def forget_old_answers(_database: Database, lane: Lane) -> int:
     return count
 
 
-JOBS: Sequence[tuple[str, Sequence[Job]]] = (
-    (hours.LANE, hours_jobs.JOBS),
-    *((lane, [Job(f"{lane}.forget_old_answers", every_seconds=600, run=forget_old_answers)]) for lane in LANES),
-)
-"""Every module's jobs, with the lane that each writes to; and what is done for every lane."""
+def jobs(settings: Settings) -> list[tuple[str, Job]]:
+    """Return every module's jobs, with the lane that each writes to; and what is done for every lane."""
+    of_modules = [(hours.LANE, job) for job in hours_jobs.JOBS]
+    of_lanes = [
+        (lane, job)
+        for lane in LANES
+        for job in (
+            Job(f"{lane}.forget_old_answers", every_seconds=600, run=forget_old_answers),
+            *events_jobs.of_lane(lane, settings),
+        )
+    ]
+    return [*of_modules, *of_lanes]
+
 
 RUNS = Counter("marketplace_job_runs_total", "Times that a job ran, by how it ended", ["job", "outcome"])
 SECONDS = Histogram("marketplace_job_seconds", "How long a job took", ["job"])
@@ -110,9 +119,8 @@ async def check_schema(settings: Settings, database: Database) -> None:
 async def run_jobs(service: Resources, *, stop: asyncio.Event) -> None:
     """Run every module's jobs, each on its clock, until `stop` is set; a step that has begun is finished."""
     async with asyncio.TaskGroup() as group:
-        for lane, jobs in JOBS:
-            for job in jobs:
-                group.create_task(_repeat(job, service.database, service.lanes[lane], stop), name=f"job {job.name}")
+        for lane, job in jobs(service.settings):
+            group.create_task(_repeat(job, service.database, service.lanes[lane], stop), name=f"job {job.name}")
 
 
 async def _repeat(job: Job, database: Database, lane: Lane, stop: asyncio.Event) -> None:
@@ -145,7 +153,7 @@ async def _work(service: Resources) -> None:
     stop = asyncio.Event()
     with _stopping(stop):
         async with running(service):
-            log.info("worker_started", jobs=[job.name for _, jobs in JOBS for job in jobs])
+            log.info("worker_started", jobs=[job.name for _, job in jobs(service.settings)])
             await run_jobs(service, stop=stop)
     log.info("worker_stopped")
 

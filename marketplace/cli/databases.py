@@ -66,7 +66,9 @@ def _size(tx: sa.Connection) -> str:
         ("hours allocated", "SELECT coalesce(sum(volume), 0) FROM report_allocations"),
         ("addresses assigned", "SELECT count(*) FROM report_current_assignments"),
     )
-    return ", ".join(f"{what} {int(tx.scalar(text(statement)))}" for what, statement in counts)
+    cuts = tx.execute(text("SELECT lane, last_seq FROM cuts ORDER BY lane"))
+    sizes = [f"{what} {int(tx.scalar(text(statement)))}" for what, statement in counts]
+    return "; ".join([", ".join(sizes), *(f"the log of {lane} is cut up to {seq}: not replayed" for lane, seq in cuts)])
 
 
 async def _check(settings: Settings) -> str:

@@ -21,6 +21,7 @@ NETWORK = Group.create_ordered("Network")
 DATABASE = Group.create_ordered("Database")
 ADDRESSES = Group.create_ordered("Addresses")
 LANES = Group.create_ordered("Lanes")
+EVENTS = Group.create_ordered("Events")
 OTHER = Group.create_ordered("Logs and processes")
 
 
@@ -74,6 +75,17 @@ class LaneFlags:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
+class EventFlags:
+    events_kept_days: Annotated[
+        int | None, _flag(help="Cut entries off the logs after so many days (never).", group=EVENTS)
+    ] = None
+    events_archive: Annotated[
+        Path | None, _flag(help="A folder where entries are written to before that.", group=EVENTS)
+    ] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
 class ServerFlags:
     host: Annotated[str | None, _flag(help="The address to listen on (127.0.0.1).", group=NETWORK)] = None
     port: Annotated[int | None, _flag("--port", "-p", help="The port to listen on (8080).", group=NETWORK)] = None
@@ -110,7 +122,7 @@ class ServerFlags:
     access_log: Annotated[bool | None, _flag(help="Log a line for each request (on).", group=OTHER)] = None
 
 
-def load_settings(*groups: DatabaseFlags | LogFlags | LaneFlags | ServerFlags | None) -> Settings:
+def load_settings(*groups: DatabaseFlags | LogFlags | LaneFlags | EventFlags | ServerFlags | None) -> Settings:
     """Merge file, environment and the flags given. A wrong setting ends the command with exit code 2."""
     from marketplace.foundation import settings
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from marketplace.cli.flags import DatabaseFlags, LaneFlags, LogFlags, ServerFlags, load_settings
+from marketplace.cli.flags import DatabaseFlags, EventFlags, LaneFlags, LogFlags, ServerFlags, load_settings
 from marketplace.cli.stored import failures_as_sentences
 from marketplace.cli.terminal import Stop
 
@@ -19,6 +19,7 @@ def serve(
     server: ServerFlags | None = None,
     database: DatabaseFlags | None = None,
     lanes: LaneFlags | None = None,
+    events: EventFlags | None = None,
     logs: LogFlags | None = None,
 ) -> None:
     """Serve the market over HTTP.
@@ -29,7 +30,7 @@ def serve(
     Each flag is also a line of the settings file and a variable: `--max-batch 100` is `max_batch = 100` and
     MARKETPLACE_MAX_BATCH=100. Flags win over variables, variables over the file.
     """
-    settings = load_settings(server, database, lanes, logs)
+    settings = load_settings(server, database, lanes, events, logs)
     from marketplace import app
 
     with _refusals_as_sentences(settings):
@@ -37,13 +38,17 @@ def serve(
 
 
 def work(
-    *, database: DatabaseFlags | None = None, lanes: LaneFlags | None = None, logs: LogFlags | None = None
+    *,
+    database: DatabaseFlags | None = None,
+    lanes: LaneFlags | None = None,
+    events: EventFlags | None = None,
+    logs: LogFlags | None = None,
 ) -> None:
     """Run the timed jobs of a marketplace on Postgres, such as taking expired bids off the book.
 
     One is enough; more of them do no harm. On the embedded database `marketplace serve` does it.
     """
-    settings = load_settings(database, lanes, logs)
+    settings = load_settings(database, lanes, events, logs)
     from marketplace import worker
 
     with _refusals_as_sentences(settings):

@@ -77,7 +77,7 @@ class Lane:
     ) -> None:
         self.name = name
         self._database = database
-        self._handlers: dict[type, Apply] = {upkeep.Forget: upkeep.apply, **handlers}
+        self._handlers: dict[type, Apply] = {upkeep.Forget: upkeep.apply, upkeep.Cut: upkeep.cut, **handlers}
         self._clock = clock
         self._meters = LaneMeters(name)
         works_beside = database.writer.works_beside

@@ -71,6 +71,17 @@ answers = sa.Table(
 )
 
 
+cuts = sa.Table(
+    "cuts",
+    metadata,
+    sa.Column("lane", sa.Text, primary_key=True),
+    sa.Column("last_seq", sa.BigInteger, nullable=False, comment="the last entry that was taken away"),
+    sa.Column("at", sa.BigInteger, nullable=False, comment="instant"),
+    sa.CheckConstraint("last_seq >= 1", name="last_seq_positive"),
+    comment="where a lane's log was cut off at its old end; no row: it is whole",
+)
+
+
 class Head(NamedTuple):
     """Where a lane stands."""
 
@@ -164,6 +175,7 @@ class Answered(msgspec.Struct, frozen=True):
     at: Instant
 
 
+_put_cut = bulk.put_into(cuts, "lane", "last_seq", "at", changing=["last_seq", "at"])
 _insert_events = bulk.insert_into(events, *events.c.keys())
 _insert_commit = bulk.insert_into(commits, *commits.c.keys())
 _insert_answers = bulk.insert_into(answers, *answers.c.keys())
@@ -224,3 +236,19 @@ def delete_old(tx: sa.Connection, lane: str, *, answered_before: Instant, commit
     )
     is_old = sa.tuple_(commits.c.last_seq, commits.c.token).in_(old_commits)
     return gone + tx.execute(sa.delete(commits).where(commits.c.lane == lane, is_old)).rowcount
+
+
+def read_cut(tx: sa.Connection, lane: str) -> int:
+    """Return the last seq that was cut off the lane's log, 0 where it is whole."""
+    return tx.execute(sa.select(cuts.c.last_seq).where(cuts.c.lane == lane)).scalar() or 0
+
+
+def cut(tx: sa.Connection, lane: str, *, through: int, at: Instant, limit: int) -> int:
+    """Delete the oldest entries up to a seq, at most `limit` and never the last one. Return how many went."""
+    before = read_cut(tx, lane)
+    last = min(through, before + limit, read_head(tx, lane).last_seq - 1)
+    if last <= before:
+        return 0
+    gone = tx.execute(sa.delete(events).where(events.c.lane == lane, events.c.seq <= last)).rowcount
+    _put_cut.execute(tx, [{"lane": lane, "last_seq": last, "at": at}])
+    return gone

@@ -25,16 +25,21 @@ def require(is_lawful: bool, otherwise: str) -> None:  # noqa: FBT001 (reads as 
 
 
 def check_log(tx: sa.Connection, lane: str) -> Iterator[str]:
-    """Tell where a lane's log has gaps or does not end where its commits do."""
-    events = log.events
+    """Tell where a lane's log has gaps, begins later than where it was cut, or does not end where its commits do."""
+    events, cut = log.events, log.read_cut(tx, lane)
     count, first, last = tx.execute(
         sa.select(sa.func.count(), sa.func.min(events.c.seq), sa.func.max(events.c.seq)).where(events.c.lane == lane)
     ).one()
-    if count and (first != 1 or last != count):
-        yield f"events: {count} entries from seq {first} to {last}; they should be 1 to {count}"
+    if count and (first != cut + 1 or last != cut + count):
+        yield f"events: {count} entries from seq {first} to {last}; they should be {cut + 1} to {cut + count}"
     head = log.read_head(tx, lane).last_seq
-    if head != (last or 0):
-        yield f"commits: the last one says seq {head}, the log ends at {last or 0}"
+    if head != (last or cut):
+        yield f"commits: the last one says seq {head}, the log ends at {last or cut}"
+
+
+def is_whole(tx: sa.Connection, lane: str) -> bool:
+    """Tell whether a lane's log can be replayed: nothing was cut off its old end."""
+    return log.read_cut(tx, lane) == 0
 
 
 def read_log(tx: sa.Connection, lane: str) -> Iterator[sa.Row[Any]]:

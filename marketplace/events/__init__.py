@@ -1,13 +1,34 @@
-"""What happened, in order: the readers of the lanes' logs.
+"""What happened, in order: the readers of the lanes' logs, and who follows them.
 
 Each lane has a log of its own, whose `seq` is dense and gap-free in commit order: a reader that remembers the last seq
 it saw misses nothing and sees nothing twice. What the entries mean, each module says of its own (`foundation.kinds`).
 
     Feed        the logs' ends in this process: pages, long polls, streams
     Kinds       every kind of event, put together by whoever composes the service
+    follow      a job's durable cursor: at least once; the logs are kept for it
+    advance     the same within the caller's own transaction: exactly once, in the lane `money`
+    handlers()  what the lane `money` needs to run the commands
 """
 
+from marketplace.events.cursors import advance
+from marketplace.events.errors import CursorMoved, LogCut
 from marketplace.events.feed import Feed
-from marketplace.events.model import LANES, Kinds, Wanted
+from marketplace.events.following import follow
+from marketplace.events.lookups import read_batch
+from marketplace.events.model import LANES, Advance, Entry, Kinds, Wanted
+from marketplace.events.service import handlers
 
-__all__ = ["LANES", "Feed", "Kinds", "Wanted"]
+__all__ = [
+    "LANES",
+    "Advance",
+    "CursorMoved",
+    "Entry",
+    "Feed",
+    "Kinds",
+    "LogCut",
+    "Wanted",
+    "advance",
+    "follow",
+    "handlers",
+    "read_batch",
+]

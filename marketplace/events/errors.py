@@ -27,3 +27,13 @@ class UnknownKind(errors.Invalid):
 
     def __init__(self, field: str, name: str) -> None:
         super().__init__(f"There is no {field} {name!r} of events.", field=field)
+
+
+class CursorMoved(errors.Conflict):
+    """Another process dealt with the same events meanwhile."""
+
+    code = "events.cursor_moved"
+    title = "Cursor moved"
+
+    def __init__(self, consumer: str, lane: str) -> None:
+        super().__init__(f"The consumer {consumer!r} of the lane {lane!r} is not where you take it to be.")

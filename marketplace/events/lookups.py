@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from marketplace.events import errors, sql
 from marketplace.events.model import Entry, Page, Wanted
 from marketplace.foundation import clock
+from marketplace.foundation.clock import Instant
 
 WINDOW = 50_000
 """Entries that one statement looks at in search of wanted ones."""
@@ -60,3 +61,33 @@ def to_entry(row: Any) -> Entry:
     lane, seq, at, topic, kind, subject, member, data = row
     written = _Written(lane, seq, clock.to_datetime(at), topic, kind, subject, member, msgspec.Raw(data.encode()))
     return Entry(seq, topic, kind, subject, member, _encode(written))
+
+
+def read_batch(
+    tx: sa.Connection, consumer: str, lane: str, wanted: Wanted, *, limit: int
+) -> tuple[int | None, int, Page]:
+    """Return a consumer's cursor (None: it has not begun), where it goes on from, and the page after that.
+
+    One that has not begun goes on from the oldest entry that is kept; so does one that began just when the log was cut.
+    Run it in a snapshot.
+    """
+    cursor = sql.read_cursors(tx, [(consumer, lane)]).get((consumer, lane))
+    after = max(cursor or 0, sql.read_bounds(tx, lane)[0] - 1)
+    return cursor, after, read_page(tx, lane, wanted, after=after, limit=limit)
+
+
+def read_removable(tx: sa.Connection, lane: str, *, before: Instant, limit: int) -> tuple[int, int] | None:
+    """Return the first and the last seq, of the `limit` oldest, that are older than an instant and needed by nobody.
+
+    The last entry of a lane is never among them. Run it in a snapshot.
+    """
+    first, head = sql.read_bounds(tx, lane)
+    needed = [head, first + limit, *(seq + 1 for seq in [sql.read_slowest(tx, lane)] if seq is not None)]
+    last = sql.read_last_older(tx, lane, after=first - 1, until=min(needed) - 1, before=before)
+    return None if last is None else (first, last)
+
+
+def read_entries(tx: sa.Connection, lane: str, *, first: int, last: int) -> list[Entry]:
+    """Return all entries from one seq to another. A single statement."""
+    rows = sql.select_events(tx, lane, Wanted(), after=first - 1, until=last, limit=last - first + 1)
+    return [to_entry(row) for row in rows]

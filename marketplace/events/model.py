@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from marketplace.events import errors
 from marketplace.foundation.kinds import Kind
+
+Said = TypeVar("Said")
 
 LANES = ("hours", "addresses", "money")
 
@@ -22,6 +24,14 @@ class Entry(msgspec.Struct, frozen=True):
     subject: str
     member: str | None
     json: bytes
+
+    def read(self, kind: type[Said]) -> Said:
+        """Return its data as the struct of its kind. Raises msgspec.ValidationError."""
+        return msgspec.json.decode(msgspec.json.decode(self.json, type=_Carrier).data, type=kind)
+
+
+class _Carrier(msgspec.Struct):
+    data: msgspec.Raw
 
 
 class Page(NamedTuple):
@@ -77,3 +87,18 @@ class Kinds:
             for name in given:
                 if name not in known:
                     raise errors.UnknownKind(field, name)
+
+
+# ── commands of the lane ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Advance(msgspec.Struct, frozen=True):
+    """Move a consumer of a lane's log from where it was to a later seq. Outcome: the seq.
+
+    `after` is None for a consumer that has no cursor yet. Refused as CursorMoved where it is elsewhere by now.
+    """
+
+    consumer: str
+    lane: str
+    after: int | None
+    seq: int

@@ -1,14 +1,17 @@
-"""Every SQL statement by which the lanes' logs are read."""
+"""Every SQL statement by which the lanes' logs are read and followed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
+from marketplace.database import bulk
 from marketplace.database.log import commits, events
 from marketplace.events.model import Wanted
+from marketplace.events.tables import consumers
+from marketplace.foundation.clock import Instant
 
 _lane, _after = sa.bindparam("of_lane", type_=sa.Text), sa.bindparam("after", type_=sa.BigInteger)
 _until, _limit = sa.bindparam("until", type_=sa.BigInteger), sa.bindparam("at_most", type_=sa.Integer)
@@ -62,3 +65,46 @@ def read_bounds(tx: sa.Connection, lane: str) -> tuple[int, int]:
     """Return the first seq that is kept and the last one, 1 and 0 where there is none."""
     first, last = tx.execute(_select_bounds, {"of_lane": lane}).one()
     return int(first), int(last)
+
+
+_last_older = sa.select(sa.func.max(events.c.seq)).where(
+    events.c.lane == _lane,
+    events.c.seq > _after,
+    events.c.seq <= _until,
+    events.c.at < sa.bindparam("before", type_=sa.BigInteger),
+)
+
+
+def read_last_older(tx: sa.Connection, lane: str, *, after: int, until: int, before: Instant) -> int | None:
+    """Return the last seq between two whose entry is older than an instant."""
+    bound = {"of_lane": lane, "after": after, "until": until, "before": before}
+    found: int | None = tx.execute(_last_older, bound).scalar_one()
+    return found
+
+
+# ── consumers ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+Followed = tuple[str, str]
+"""A consumer and a lane."""
+
+_find_consumers = bulk.find_in(consumers, {"consumer": "consumer", "lane": "lane"}, list(consumers.c))
+_put_consumers = bulk.put_into(consumers, *consumers.c.keys(), changing=["seq", "moved_at"])
+_slowest = sa.select(sa.func.min(consumers.c.seq)).where(consumers.c.lane == _lane)
+
+
+def read_cursors(tx: sa.Connection, asked: Iterable[Followed]) -> dict[Followed, int]:
+    """Return how far consumers have come, those that have begun."""
+    given = [{"consumer": consumer, "lane": lane} for consumer, lane in sorted(asked)]
+    return {(row.consumer, row.lane): row.seq for row in _find_consumers.fetch(tx, given)}
+
+
+def put_cursors(moved: Mapping[Followed, int], *, now: Instant) -> bulk.Write:
+    return _put_consumers, [
+        {"consumer": consumer, "lane": lane, "seq": seq, "moved_at": now} for (consumer, lane), seq in moved.items()
+    ]
+
+
+def read_slowest(tx: sa.Connection, lane: str) -> int | None:
+    """Return the seq up to which every consumer of a lane has come; None without any."""
+    found: int | None = tx.execute(_slowest, {"of_lane": lane}).scalar_one()
+    return found

@@ -61,6 +61,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_waiting_orders: Count = 20_000
     max_waiting_seconds: Seconds = 2.0
 
+    events_kept_days: Annotated[int, Meta(ge=1, le=36_500)] | None = None
+    """Entries of the logs that are older are cut off, once nobody needs them; left out, they are kept for ever."""
+    events_archive: Path | None = None
+    """A folder where entries are written to before they are cut off."""
+
     jobs: bool | None = None
     """Run the timed jobs inside `serve`; left out, on the embedded database only."""
     debug: bool = False
@@ -79,6 +84,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for file in filter(None, (self.tls_cert, self.tls_key)):
             if not file.is_file():
                 raise ValueError(f"the TLS file {file} does not exist")
+        if self.events_archive is not None and not self.events_archive.is_dir():
+            raise ValueError(f"events_archive must be a folder that is there, and {self.events_archive} is none")
         for origin in self.cors_origins:
             _check_origin(origin)
         subnet = networks.parse_network(self.network or networks.DEFAULT_NETWORK)

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from marketplace import events, hours
-from marketplace.database import Database, Lane
+from marketplace.database import Database, Lane, Limits, money
 from marketplace.worker import KINDS
 from tests.events.reading import Clerk
+from tests.services.clock import SettableClock
 
 
 @pytest.fixture
@@ -32,3 +33,12 @@ async def deaf_feed(database: Database) -> AsyncIterator[events.Feed]:
 @pytest.fixture
 def clerk(hours_lane: Lane) -> Clerk:
     return Clerk(hours_lane)
+
+
+@pytest.fixture
+async def money_lane(database: Database, clock: SettableClock) -> AsyncIterator[Lane]:
+    """The started lane that has the cursors, on the settable clock."""
+    lane = Lane(money.LANE, database, events.handlers(), limits=Limits(max_waiting_seconds=60), clock=clock)
+    await lane.start()
+    yield lane
+    await lane.drain()
