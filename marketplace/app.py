@@ -26,7 +26,9 @@ from prometheus_client import multiprocess
 from marketplace import addresses, events, worker
 from marketplace.addresses import meters as addresses_meters
 from marketplace.addresses import routes as addresses_routes
+from marketplace.events import meters as events_meters
 from marketplace.events import routes as events_routes
+from marketplace.events import webhook_routes
 from marketplace.foundation import errors, networks
 from marketplace.foundation.settings import Settings, SettingsError
 from marketplace.hours import routes as hours_routes
@@ -48,6 +50,7 @@ HANDLERS = (
     *hours_routes.CONTROLLERS,
     *addresses_routes.HANDLERS,
     *events_routes.HANDLERS,
+    *webhook_routes.HANDLERS,
     health.livez,
     health.readyz,
     health.metrics,
@@ -66,7 +69,7 @@ def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Lit
         route_handlers=[*HANDLERS, *extra_handlers],
         request_class=StrictRequest,
         exception_handlers=dict(problems.EXCEPTION_HANDLERS),
-        state=State({http_resources.STATE: service, health.METERS: (addresses_meters.read,)}),
+        state=State({http_resources.STATE: service, health.METERS: (addresses_meters.read, events_meters.read)}),
         lifespan=[lambda app: _running(app, service)],
         openapi_config=None,
         logging_config=None,

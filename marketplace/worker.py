@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -31,7 +31,7 @@ LANES: Mapping[str, Mapping[type, Apply]] = {
 """Every lane, with the functions that run its commands."""
 
 
-KINDS = events.Kinds([*hours.KINDS, *addresses.KINDS])
+KINDS = events.Kinds([*hours.KINDS, *addresses.KINDS, *events.KINDS])
 """Every kind of event that there is."""
 
 
@@ -54,7 +54,8 @@ def jobs(settings: Settings) -> list[tuple[str, Job]]:
             *events_jobs.of_lane(lane, settings),
         )
     ]
-    return [*of_modules, *of_lanes]
+    of_webhooks = [(money.LANE, job) for job in events_jobs.of_webhooks(settings, KINDS)]
+    return [*of_modules, *of_lanes, *of_webhooks]
 
 
 RUNS = Counter("marketplace_job_runs_total", "Times that a job ran, by how it ended", ["job", "outcome"])
@@ -125,22 +126,38 @@ async def run_jobs(service: Resources, *, stop: asyncio.Event) -> None:
 
 async def _repeat(job: Job, database: Database, lane: Lane, stop: asyncio.Event) -> None:
     while not stop.is_set():
-        await _run_once(job, database, lane)
+        await _run_once(job, database, lane, stop)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), job.every_seconds)
 
 
-async def _run_once(job: Job, database: Database, lane: Lane) -> None:
+async def _run_once(job: Job, database: Database, lane: Lane, stop: asyncio.Event) -> None:
     """Run a job; an error is logged and counted, and the next time is another try."""
     try:
         with SECONDS.labels(job.name).time():
-            result = await job.run(database, lane)
+            running = job.run(database, lane)
+            result = await (_until(stop, running) if job.may_be_cut_short else running)
     except Exception:
         RUNS.labels(job.name, "failed").inc()
         log.exception("job_failed", job=job.name)
     else:
         RUNS.labels(job.name, "done").inc()
         log.debug("job_done", job=job.name, result=result)
+
+
+async def _until(stop: asyncio.Event, running: Awaitable[object]) -> object:
+    """Wait for something, or end it when the process is to stop."""
+    work, stopping = asyncio.ensure_future(running), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            work.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await work
+            return "cut short"
+        return work.result()
+    finally:
+        stopping.cancel()
 
 
 def work(settings: Settings) -> None:

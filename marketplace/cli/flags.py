@@ -82,6 +82,19 @@ class EventFlags:
     events_archive: Annotated[
         Path | None, _flag(help="A folder where entries are written to before that.", group=EVENTS)
     ] = None
+    webhook_allowed_hosts: Annotated[
+        tuple[str, ...] | None,
+        _flag(help="host or host:port of a webhook that may be private, or plain http; may be repeated.", group=EVENTS),
+    ] = None
+    webhook_timeout_seconds: Annotated[
+        float | None, _flag(help="How long a webhook's receiver may take (15).", group=EVENTS)
+    ] = None
+    webhook_retry_scale: Annotated[
+        float | None, _flag(help="What the pauses between tries are multiplied with (1).", group=EVENTS)
+    ] = None
+    deliveries_kept_days: Annotated[
+        int | None, _flag(help="How long it is told what became of a delivery (30).", group=EVENTS)
+    ] = None
 
 
 @Parameter(name="*")

@@ -17,8 +17,10 @@ from marketplace.events.following import follow
 from marketplace.events.lookups import read_batch
 from marketplace.events.model import LANES, Advance, Entry, Kinds, Wanted
 from marketplace.events.service import handlers
+from marketplace.events.webhook_model import KINDS
 
 __all__ = [
+    "KINDS",
     "LANES",
     "Advance",
     "CursorMoved",

@@ -37,3 +37,40 @@ class CursorMoved(errors.Conflict):
 
     def __init__(self, consumer: str, lane: str) -> None:
         super().__init__(f"The consumer {consumer!r} of the lane {lane!r} is not where you take it to be.")
+
+
+class BadTarget(errors.Invalid):
+    """A URL to which no webhook is sent: only https to addresses that everybody can reach, unless the operator allows
+    the host."""
+
+    code = "events.bad_target"
+    title = "Bad webhook URL"
+
+    def __init__(self, clause: str) -> None:
+        super().__init__(f"The URL cannot be called. {clause}", field="url")
+
+
+class UnknownWebhook(errors.NotFound):
+    code = "events.unknown_webhook"
+    title = "Unknown webhook"
+
+    def __init__(self, webhook_id: int) -> None:
+        super().__init__(f"There is no webhook {webhook_id}.", webhook_id=webhook_id)
+
+
+class TooManyWebhooks(errors.Conflict):
+    code = "events.too_many_webhooks"
+    title = "Too many webhooks"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"A member has {most} webhooks at most; delete one first.")
+
+
+class WebhookDisabled(errors.Conflict):
+    """Nothing is sent to it: enable it first."""
+
+    code = "events.webhook_disabled"
+    title = "Webhook disabled"
+
+    def __init__(self, webhook_id: int) -> None:
+        super().__init__(f"The webhook {webhook_id} is disabled; enable it first.", webhook_id=webhook_id)

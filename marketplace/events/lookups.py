@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from marketplace.events import errors, sql
+from marketplace.events import errors, sql, webhook_sql
 from marketplace.events.model import Entry, Page, Wanted
 from marketplace.foundation import clock
 from marketplace.foundation.clock import Instant
@@ -82,7 +82,8 @@ def read_removable(tx: sa.Connection, lane: str, *, before: Instant, limit: int)
     The last entry of a lane is never among them. Run it in a snapshot.
     """
     first, head = sql.read_bounds(tx, lane)
-    needed = [head, first + limit, *(seq + 1 for seq in [sql.read_slowest(tx, lane)] if seq is not None)]
+    slowest, waiting = sql.read_slowest(tx, lane), webhook_sql.read_first_waiting(tx, lane)
+    needed = [head, first + limit, head if slowest is None else slowest + 1, head if waiting is None else waiting]
     last = sql.read_last_older(tx, lane, after=first - 1, until=min(needed) - 1, before=before)
     return None if last is None else (first, last)
 

@@ -76,7 +76,7 @@ async def list_events(
     date when `next` has reached `head`.
     """
     wanted = _wanted(request, topic=topic, kind=kind, subject=subject)
-    page = await _feed(request).page(lane, wanted, after=after, limit=limit, wait_seconds=wait_seconds)
+    page = await feed_of(request).page(lane, wanted, after=after, limit=limit, wait_seconds=wait_seconds)
     return cast(Events, Response(_written(page), media_type="application/json"))
 
 
@@ -100,7 +100,7 @@ async def stream_events(
     log was cut before a reader that is too slow.
     """
     wanted = _wanted(request, topic=topic, kind=kind, subject=subject)
-    feed, names = _feed(request), dict.fromkeys(lanes.split(","))
+    feed, names = feed_of(request), dict.fromkeys(lanes.split(","))
     given = sse.read_positions(last, field="Last-Event-ID") if (last := sse.last_id(request)) is not None else {}
     given = given or sse.read_positions(after or "", field="after")
     return sse.respond(_frames(feed, await feed.positions(names, given), wanted))
@@ -139,7 +139,7 @@ def _written(page: Page) -> bytes:
 
 def _wanted(request: HttpRequest, *, topic: str | None, kind: str | None, subject: str | None) -> Wanted:
     """Return what the caller asks for and may see. Raises UnknownKind."""
-    caller, kinds = callers.caller(request), _feed(request).kinds
+    caller, kinds = callers.caller(request), feed_of(request).kinds
     names, topics = _words(kind), _words(topic)
     kinds.check(topics=topics, kinds=names)
     return Wanted(caller.is_admin, caller.username, kinds.public, topics, names, subject)
@@ -149,5 +149,5 @@ def _words(text: str | None) -> frozenset[str]:
     return frozenset(text.split(",")) if text else frozenset()
 
 
-def _feed(request: HttpRequest) -> Feed:
+def feed_of(request: HttpRequest) -> Feed:
     return cast(Feed, request.app.state[FEED])

@@ -17,3 +17,5 @@ class Job(msgspec.Struct, frozen=True):
     name: str
     every_seconds: float
     run: Callable[[Any, Any], Awaitable[object]]
+    may_be_cut_short: bool = False
+    """Ended in the middle when the process stops; any other step that has begun is finished."""

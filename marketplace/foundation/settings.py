@@ -66,6 +66,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     events_archive: Path | None = None
     """A folder where entries are written to before they are cut off."""
 
+    webhook_allowed_hosts: tuple[str, ...] = ()
+    """Receivers exempt from the rule that webhooks go by https to global addresses, as `host` or `host:port`."""
+    webhook_timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 15.0
+    webhook_retry_scale: Annotated[float, Meta(gt=0, le=100)] = 1.0
+    """What the pauses between tries are multiplied with; 1 is the schedule of Standard Webhooks, over 75 hours."""
+    deliveries_kept_days: Annotated[int, Meta(ge=1, le=36_500)] = 30
+    """How long it is told what became of a delivery to a webhook."""
+
     jobs: bool | None = None
     """Run the timed jobs inside `serve`; left out, on the embedded database only."""
     debug: bool = False

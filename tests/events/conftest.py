@@ -8,8 +8,11 @@ import pytest
 
 from marketplace import events, hours
 from marketplace.database import Database, Lane, Limits, money
+from marketplace.foundation import clock as wall_clock
 from marketplace.worker import KINDS
+from tests.events.posting import Post
 from tests.events.reading import Clerk
+from tests.events.receiver import Receiver
 from tests.services.clock import SettableClock
 
 
@@ -42,3 +45,23 @@ async def money_lane(database: Database, clock: SettableClock) -> AsyncIterator[
     await lane.start()
     yield lane
     await lane.drain()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """Somebody who is sent webhooks, and takes them."""
+    async with Receiver() as opened:
+        yield opened
+
+
+@pytest.fixture
+def post(
+    database: Database,
+    money_lane: Lane,
+    receiver: Receiver,
+    clock: SettableClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Post:
+    """Who calls webhooks, on the settable clock."""
+    monkeypatch.setattr(wall_clock, "now", clock)
+    return Post(database, money_lane, receiver, clock)

@@ -129,7 +129,7 @@ async def test_a_follower_that_is_killed_misses_nothing(
         child = Child(command, log=tmp_path / "follower.log", environment=clean_environment(), folder=ROOT)
         wanted = ENTRIES if kill == KILLS else min(before + 30, ENTRIES)
         async with asyncio.timeout(60):
-            while len(set(noted.read_text().split())) < wanted and child.is_running:
+            while len(set(noted.read_text().split())) < wanted and child.is_running:  # noqa: ASYNC110 (it is another process)
                 await asyncio.sleep(0.005)
         await asyncio.to_thread(child.end, signal.SIGKILL)
     await growing
