@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 
-from benchmarks import addresses, bare, bulk, depth, floor, machine, mix, pools, profiles, report, stage
+from benchmarks import addresses, bare, bulk, depth, floor, machine, mix, pools, profiles, report, stage, tailing
 from benchmarks.report import Row
 
 ROWS: Mapping[str, Callable[..., Row]] = {
@@ -20,6 +20,7 @@ ROWS: Mapping[str, Callable[..., Row]] = {
     "sweep": bulk.sweeps,
     "depth": depth.open_bids,
     "sqlite": mix.embedded_orders,
+    "tailing": tailing.commit_to_reader,
     "lane": bare.lane_alone,
     "allocate": addresses.allocations,
     "allocate-sqlite": addresses.embedded_allocations,

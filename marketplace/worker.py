@@ -142,7 +142,8 @@ async def _run_once(job: Job, database: Database, lane: Lane, stop: asyncio.Even
         log.exception("job_failed", job=job.name)
     else:
         RUNS.labels(job.name, "done").inc()
-        log.debug("job_done", job=job.name, result=result)
+        if result:  # most have nothing to do most of the time
+            log.debug("job_done", job=job.name, result=result)
 
 
 async def _until(stop: asyncio.Event, running: Awaitable[object]) -> object:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError, Group, Parameter
 
 import marketplace
-from marketplace.cli import databases, demo, ip, log, reports, serving, simulation, terminal, trading
+from marketplace.cli import databases, demo, ip, log, reports, serving, simulation, terminal, trading, webhooks
 
 HELP_COLUMNS = 120
 
@@ -49,6 +49,15 @@ def make_app() -> App:
         pool.command(command)
     pool.command(ip.list_, name="list")
     app.command(pool)
+    hooks = App(name="webhooks", help="Have what happens sent to a URL.", group=LOOKING)
+    for hook_command in (
+        *(webhooks.add, webhooks.enable, webhooks.disable, webhooks.remove, webhooks.rotate),
+        *(webhooks.log, webhooks.replay),
+    ):
+        hooks.command(hook_command)
+    hooks.command(webhooks.list_, name="list")
+    hooks.command(webhooks.try_, name="test")
+    app.command(hooks)
     return app
 
 

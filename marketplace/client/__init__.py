@@ -10,7 +10,7 @@
 `AsyncClient` has the same methods, to be awaited; what iterates over pages is an iterator in one and an async iterator
 in the other. Answers are the structs of `marketplace.wire`. Errors are `MarketplaceError` and its kinds.
 
-How it is built: `calls`, `address_calls` and `event_calls` describe each request as a value (`requests`), `exchange`
+How it is built: `calls` and its companions describe each request as a value (`requests`), `exchange`
 decides what to try again and when without doing any I/O, and `clients` carries the two out. It loads neither a database
 nor a web framework.
 """

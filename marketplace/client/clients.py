@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from marketplace.client import address_calls, calls, event_calls
+from marketplace.client import address_calls, calls, event_calls, webhook_calls
 from marketplace.client.exchange import DEFAULT_RETRY, Patience, Retry, converse
 from marketplace.client.requests import Call, Listing
 
@@ -136,6 +136,15 @@ class Client:
     reserved_ranges = _now(address_calls.reserved_ranges)
     create_network = _now(address_calls.create_network)
     delete_network = _now(address_calls.delete_network)
+    create_webhook = _now(webhook_calls.create_webhook)
+    webhooks = _pages(webhook_calls.webhooks_of)
+    webhook = _now(webhook_calls.webhook)
+    change_webhook = _now(webhook_calls.change_webhook)
+    delete_webhook = _now(webhook_calls.delete_webhook)
+    rotate_webhook = _now(webhook_calls.rotate_webhook)
+    try_webhook = _now(webhook_calls.try_webhook)
+    webhook_deliveries = _pages(webhook_calls.webhook_deliveries)
+    replay_events = _now(webhook_calls.replay_events)
 
     def send(self, call: Call[T]) -> T:
         """Carry out a call. Raises MarketplaceError."""
@@ -244,6 +253,15 @@ class AsyncClient:
     reserved_ranges = _awaited(address_calls.reserved_ranges)
     create_network = _awaited(address_calls.create_network)
     delete_network = _awaited(address_calls.delete_network)
+    create_webhook = _awaited(webhook_calls.create_webhook)
+    webhooks = _async_pages(webhook_calls.webhooks_of)
+    webhook = _awaited(webhook_calls.webhook)
+    change_webhook = _awaited(webhook_calls.change_webhook)
+    delete_webhook = _awaited(webhook_calls.delete_webhook)
+    rotate_webhook = _awaited(webhook_calls.rotate_webhook)
+    try_webhook = _awaited(webhook_calls.try_webhook)
+    webhook_deliveries = _async_pages(webhook_calls.webhook_deliveries)
+    replay_events = _awaited(webhook_calls.replay_events)
 
     async def send(self, call: Call[T]) -> T:
         """Carry out a call. Raises MarketplaceError."""

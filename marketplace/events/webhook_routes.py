@@ -25,7 +25,7 @@ HttpRequest = Request[Any, Any, Any]
 
 _ONE = (errors.UnknownWebhook,)
 Before = Annotated[int | None, QueryParameter(ge=1, le=limits.MAX_SEQ, description="`next` of the page before")]
-State = Annotated[str | None, QueryParameter(**params.one_of(wire.DeliveryState))]
+State = Annotated[str | None, QueryParameter(name="state", **params.one_of(wire.DeliveryState))]
 
 
 class Webhooks(Controller):
@@ -102,10 +102,11 @@ class Webhooks(Controller):
         )
         return _shape(await _lane(request).run(command))
 
-    @delete("/{webhook_id:int}", status_code=200, opt={"refuses": _ONE, "scope": "trade"})
+    @delete("/{webhook_id:int}", status_code=200, opt={"refuses": _ONE, "idempotent": True, "scope": "trade"})
     async def delete_webhook(self, webhook_id: params.Id, request: HttpRequest) -> wire.Webhook:
         """Delete a webhook; what is on its way to it is dropped."""
-        return _shape(await _lane(request).run(model.DeleteWebhook(webhook_id, _viewer(request))))
+        command = model.DeleteWebhook(webhook_id, _viewer(request))
+        return await idempotency.run(_lane(request), command, request=request, shape=_shape)
 
     @post("/{webhook_id:int}/rotate", status_code=200, opt={"refuses": _ONE, "idempotent": True, "scope": "trade"})
     async def rotate_secret(self, webhook_id: params.Id, request: HttpRequest) -> wire.RotatedSecret:
@@ -129,7 +130,7 @@ class Webhooks(Controller):
         webhook_id: params.Id,
         request: HttpRequest,
         lane: FromQuery[LaneName] = "hours",
-        state: State = None,
+        in_state: State = None,
         limit: params.PageSize = params.DEFAULT_PAGE,
         before: Before = None,
     ) -> wire.Deliveries:
@@ -139,7 +140,7 @@ class Webhooks(Controller):
             webhook_id,
             viewer=_viewer(request),
             lane=lane,
-            state=cast(model.DeliveryState | None, state),  # its pattern admits no other
+            state=cast(model.DeliveryState | None, in_state),  # its pattern admits no other
             before=before,
             limit=limit,
         )

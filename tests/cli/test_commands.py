@@ -19,7 +19,8 @@ NOBODY = "http://127.0.0.1:1"
 COMMANDS = [
     "", "serve", "work", "db", "db upgrade", "db check", "db audit", "buy", "sell", "allocation", "book", "bids", "log",
     "report", "demo", "simulate", "ip", "ip allocate", "ip release", "ip show", "ip list", "ip stats", "ip networks",
-    "ip reconcile",
+    "ip reconcile", "webhooks", "webhooks add", "webhooks list", "webhooks enable", "webhooks disable",
+    "webhooks remove", "webhooks rotate", "webhooks test", "webhooks log", "webhooks replay",
 ]  # fmt: skip
 
 WRONG = [
@@ -50,7 +51,8 @@ WRONG = [
 CLIENT_COMMANDS = [
     "buy u1 1 1", "sell 1", "allocation u1", "book", "bids", "log", "log --follow", "simulate -n 1",
     "ip allocate vm-1", "ip release vm-1", "ip release --ip 10.0.0.1", "ip show vm-1", "ip list", "ip stats",
-    "ip networks",
+    "ip networks", "webhooks add https://example.org/", "webhooks list", "webhooks enable 1", "webhooks disable 1",
+    "webhooks remove 1", "webhooks rotate 1", "webhooks test 1", "webhooks log 1", "webhooks replay 1 1 2",
 ]  # fmt: skip
 
 
@@ -70,7 +72,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 
 def test_the_list_of_commands_here_is_whole() -> None:
     app = root.make_app()
-    listed = {*app, *(f"{group} {name}" for group in ("db", "ip") for name in app[group])}
+    listed = {*app, *(f"{group} {name}" for group in ("db", "ip", "webhooks") for name in app[group])}
     names = {name for name in listed if not name.rpartition(" ")[2].startswith("-")}
     assert names == set(COMMANDS) - {""}
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from marketplace.client import AsyncClient, Client, Unauthenticated, Unintelligible
-from marketplace.wire import addresses, events, hours
+from marketplace.wire import addresses, events, hours, webhooks
 from tests.client.callers import Caller, answers
 
 Callers = Callable[..., Caller]
@@ -26,6 +26,13 @@ EVENT = events.Event("hours", 3, NOON, "default", "bid_placed", "7", "u1", {"vol
 
 ASSIGNMENT = addresses.Assignment("10.0.0.2", "vm1", "10.0.0.1", "10.0.0.0/24", "web")
 NETWORK = addresses.Network("lan", "10.0.0.0/24", None, "random", 60, NOON)
+
+HOOKS = "/api/v1/webhooks"
+HOOK_URL = "https://hooks.example.org/"
+HOOK = webhooks.Webhook(7, "u1", HOOK_URL, [], ["bid_placed"], False, "enabled", None, NOON)
+DELIVERY = webhooks.Delivery(
+    "hours", 3, "msg_hours_3", "failed", None, NOON, NOON, [webhooks.Attempt(1, NOON, 0.5, None, "no answer")]
+)
 
 GPU = "/api/v1/hours/markets/gpu"
 ORDERS = [hours.BuyOrder("u1", 5, 3), hours.SellOrder(9, min_price=2)]
@@ -90,6 +97,21 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], str, str, Any, Any]] = [
      "/api/v1/networks", {"network": "lan", "cidr": "10.0.0", "gateway": None, "reserved": ["10.0.0.5"],
                           "allocation": "random", "reuse_delay_seconds": 60}, NETWORK),
     ("delete_network", ("lan",), {}, "DELETE", "/api/v1/networks/lan", None, NETWORK),
+    ("events_page", ("money",), {"after": 7, "topic": "events", "subject": "webhook/7", "wait_seconds": 5}, "GET",
+     "/api/v1/events?lane=money&after=7&topic=events&subject=webhook%2F7&limit=500&wait_seconds=5", None,
+     events.Events([EVENT], next=8, head=9)),
+    ("create_webhook", (HOOK_URL,), {}, "POST", HOOKS, {"url": HOOK_URL}, webhooks.CreatedWebhook(HOOK, "whsec_A")),
+    ("create_webhook", (HOOK_URL,), {"username": "u1", "kinds": ("bid_placed",), "all_members": True}, "POST", HOOKS,
+     {"url": HOOK_URL, "username": "u1", "kinds": ["bid_placed"], "all_members": True},
+     webhooks.CreatedWebhook(HOOK, "whsec_A")),
+    ("webhook", (7,), {}, "GET", f"{HOOKS}/7", None, HOOK),
+    ("change_webhook", (7,), {"topics": (), "state": "disabled"}, "PATCH", f"{HOOKS}/7",
+     {"topics": [], "state": "disabled"}, HOOK),
+    ("delete_webhook", (7,), {}, "DELETE", f"{HOOKS}/7", None, HOOK),
+    ("rotate_webhook", (7,), {}, "POST", f"{HOOKS}/7/rotate", None, webhooks.RotatedSecret(7, "whsec_B", NOON)),
+    ("try_webhook", (7,), {}, "POST", f"{HOOKS}/7/test", None, webhooks.Tested("money", 9, "msg_money_9")),
+    ("replay_events", (7, "hours"), {"from_seq": 1, "to_seq": 9}, "POST", f"{HOOKS}/7/replay",
+     {"lane": "hours", "from_seq": 1, "to_seq": 9}, webhooks.Replayed(3)),
 ]  # fmt: skip
 
 LISTINGS: list[tuple[str, dict[str, Any], str, Any, Any]] = [
@@ -101,6 +123,7 @@ LISTINGS: list[tuple[str, dict[str, Any], str, Any, Any]] = [
     ("allocations", {"market": "gpu", "username": "u1"}, f"{GPU}/allocations?username=u1&limit=500", ALLOCATION,
      hours.Allocations),
     ("networks", {"page_size": 2}, "/api/v1/networks?limit=2", NETWORK, addresses.Networks),
+    ("webhooks", {"username": "u1"}, f"{HOOKS}?username=u1&limit=500", HOOK, webhooks.Webhooks),
 ]  # fmt: skip
 
 
@@ -152,6 +175,15 @@ def test_events_are_followed_without_an_end(caller: Callers) -> None:
     assert {(each["kind"], each["wait_seconds"]) for each in asked} == {("bid_placed", "20")}
 
 
+def test_deliveries_are_followed_backwards(caller: Callers) -> None:
+    pages = [webhooks.Deliveries([DELIVERY], next=3), webhooks.Deliveries([DELIVERY], next=None)]
+    call = caller(answers(*[httpx.Response(200, content=msgspec.json.encode(each)) for each in pages]))
+    assert call("webhook_deliveries", webhook_id=7, state="failed") == [DELIVERY, DELIVERY]
+    targets = [request.url.raw_path.decode() for request in call.requests]
+    first = f"{HOOKS}/7/deliveries?lane=hours&state=failed&limit=500"
+    assert targets == [first, f"{first}&before=3"]
+
+
 def test_a_plain_array_is_followed_by_its_link(caller: Callers) -> None:
     body = msgspec.json.encode([ASSIGNMENT, ASSIGNMENT])
     link = {"Link": '</api/v1/ip/allocations?limit=2&after=00ff>; rel="next"'}
@@ -193,5 +225,6 @@ def test_the_two_clients_have_the_same_methods_with_the_same_parameters() -> Non
         "events",
         "events_page",
         "follow_events",
+        "webhook_deliveries",
         "assigned_ips",
     }

@@ -18,6 +18,7 @@ VALUES = {
     "market": "default",
     "bid_id": "1",
     "supply_id": "1",
+    "webhook_id": "1",
     "vm_id": "vm1",
     "ip": "172.16.0.2",
     "network": "default",
