@@ -21,10 +21,10 @@ from tests.events.receiver import HANG, Message, Receiver
 from tests.services.server import Server
 
 MEMBERS = 10
-KILLS = 8
+KILLS = 6
 BATCH = 100
 SECONDS = 400
-FLAGS = ("--webhook-timeout-seconds", "0.4", "--webhook-retry-scale", "0.0002", "--no-access-log")
+FLAGS = ("--webhook-timeout-seconds", "1", "--webhook-retry-scale", "0.00005")
 
 
 def fail_often(message: Message, times: int) -> int:
@@ -38,7 +38,7 @@ class Office:
 
     def __init__(self, url: str, start: StartServer, *, engine: str, receiver: Receiver) -> None:
         flags = (*FLAGS, "--webhook-allowed-hosts", receiver.host)
-        self.front = start(url, *flags)
+        self.front = start(url, *flags, "--no-access-log")
         self.couriers: list[Server] = [self.front]
         if engine == "postgres":
             self.couriers = [start(url, *flags, command="work") for _ in range(2)]
