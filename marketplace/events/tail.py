@@ -18,7 +18,7 @@ from marketplace.database import Database
 from marketplace.events import lookups
 from marketplace.events.model import Entry
 
-POLL_SECONDS = 0.04
+POLL_SECONDS = 0.025
 PAUSE_SECONDS = 0.01
 """Between two reads of a busy lane: what comes meanwhile comes together."""
 TROUBLE_SECONDS = 0.5
