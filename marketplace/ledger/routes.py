@@ -8,7 +8,7 @@ from litestar import Controller, Request, get, patch, post
 from litestar.params import JSONBody
 from msgspec import UNSET, UnsetType
 
-from marketplace import ledger
+from marketplace import identity, ledger
 from marketplace.database import Lane, money
 from marketplace.foundation import clock
 from marketplace.foundation import errors as kinds
@@ -32,6 +32,12 @@ def _lane(request: HttpRequest) -> Lane:
 
 def _starting_credits(request: HttpRequest) -> int:
     return ledger.starting_credits(resources(request).settings.starting_credits)
+
+
+async def _check_member(request: HttpRequest, username: str) -> None:
+    """Where members have keys, refuse to bring money to who is none. Raises UnknownMember; who is one stays one."""
+    if resources(request).settings.auth == "keys":
+        await database(request).read_one(identity.find_member, username)
 
 
 class Wallets(Controller):
@@ -65,11 +71,12 @@ class Wallets(Controller):
         following = cursors.next_after(found.lines, limit, lambda line: cursors.of_line(line.before))
         return wire.Statement([_line(one, kept_in.decimals) for one in found.lines], following)
 
-    @post("/deposits", opt={"scope": "admin", "refuses": _MOVING, "idempotent": True})
+    @post("/deposits", opt={"scope": "admin", "refuses": (*_MOVING, identity.errors.UnknownMember), "idempotent": True})
     async def deposit(
         self, username: params.Owner, data: JSONBody[wire.NewDeposit], request: HttpRequest
     ) -> wire.Movement:
         """Bring money in from outside. The same `reference` again is answered as the first time."""
+        await _check_member(request, username)
         amount = await _amount(request, data)
         return await _move(request, model.Deposit(username, amount, data.asset, data.reason, data.reference))
 
@@ -114,13 +121,14 @@ class Wallets(Controller):
     tags=["wallets"],
     opt={
         "scope": "trade",
-        "refuses": (*_MOVING, errors.NotCovered, errors.SameWallet, kinds.Forbidden),
+        "refuses": (*_MOVING, errors.NotCovered, errors.SameWallet, identity.errors.UnknownMember, kinds.Forbidden),
         "idempotent": True,
     },
 )
 async def transfer(data: JSONBody[wire.NewTransfer], request: HttpRequest) -> wire.Movement:
     """Pay another member. 402 where less is available, and then nothing was moved."""
     username = callers.caller(request).acting_for(data.username)
+    await _check_member(request, data.to)
     amount = await _amount(request, data)
     return await _move(request, model.Pay(username, data.to, amount, data.asset, data.reason, data.reference))
 

@@ -76,7 +76,7 @@ TABLE = {
     "POST /api/v1/wallets/{username}/deposits": Row("admin", "/api/v1/wallets/bob/deposits", {"amount": "5.00"}),
     "POST /api/v1/wallets/{username}/withdrawals": Row("admin", "/api/v1/wallets/bob/withdrawals", {"amount": "1.00"}),
     "POST /api/v1/transfers": Row(
-        "trade", "/api/v1/transfers", {"username": "bob", "to": "cid", "amount": "1.00"}, FORBIDDEN
+        "trade", "/api/v1/transfers", {"username": "bob", "to": "ann", "amount": "1.00"}, FORBIDDEN
     ),
     "GET /api/v1/assets": Row("read", "/api/v1/assets"),
     "POST /api/v1/assets": Row("admin", "/api/v1/assets", {"asset": "a{number}", "decimals": 2}),
@@ -314,6 +314,15 @@ def test_a_member_may_do_all_this_with_its_own(server: Keyed, name: str, things:
 def test_an_admin_may_do_everything_for_anyone(server: Keyed, name: str, things: dict[str, Any]) -> None:
     answer = send(server, "admin", name, things)
     assert answer.is_success, answer.text
+
+
+def test_money_goes_to_members_alone(server: Keyed, things: dict[str, Any]) -> None:
+    before = server.done("bob", "GET", "/api/v1/wallets/bob")
+    paid = server.call("bob", "POST", "/api/v1/transfers", json={"to": "nobody", "amount": "1"})
+    assert_problem(paid, 404, "identity.unknown_member")
+    given = server.call("admin", "POST", "/api/v1/wallets/nobody/deposits", json={"amount": "1"})
+    assert_problem(given, 404, "identity.unknown_member")
+    assert server.done("bob", "GET", "/api/v1/wallets/bob") == before
 
 
 def test_what_is_nowhere_says_so_to_everybody(server: Keyed) -> None:
