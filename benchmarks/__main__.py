@@ -16,6 +16,7 @@ from benchmarks import (
     floor,
     machine,
     mix,
+    placement,
     pools,
     profiles,
     report,
@@ -43,6 +44,9 @@ ROWS: Mapping[str, Callable[..., Row]] = {
     "network-sizes": pools.sizes,
     "transfers": transfers.among_many,
     "transfers-hot": transfers.between_two,
+    "plan": placement.scratch,
+    "plan-growth": placement.growth,
+    "plan-bid": placement.one_bid,
 }
 
 
