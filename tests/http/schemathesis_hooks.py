@@ -57,15 +57,26 @@ def _mean_what_there_is(case: Any) -> None:
     if case.path.endswith("/networks"):
         _replace(case.body, "cidr", r".{3,64}", lambda number: f"fd{number % 256:02x}:{number >> 16:x}::/64")
         _replace(case.body, "gateway", r".{2,45}", lambda _: None)
-        reserved = case.body.get("reserved")
-        if isinstance(reserved, list) and all(isinstance(one, str) and 2 <= len(one) <= 91 for one in reserved):
-            case.body["reserved"] = []
+        _empty(case.body, "reserved", r".{2,91}")
+    if "/webhooks" in case.path:
+        _make_a_webhook_of(case.body)
     if re.search("/(transfers|wallets/)", case.path):
         for name in ("amount", "credit_limit", "low_balance"):
             _replace(case.body, name, r"(0|[1-9][0-9]{0,15})(\.[0-9]{1,12})?", lambda number: f"{number % 9 + 1}.5")
         _replace(case.body, "asset", r"[a-z0-9][a-z0-9_.-]{0,63}", lambda _: "credit")
         if "to" in case.body and case.body.get("username") in (None, case.body["to"]):
             case.body["username"] = "payer"
+
+
+def _make_a_webhook_of(body: dict[str, Any]) -> None:
+    """Give a body of the right shape a URL that may be called, an owner, and kinds and seqs that there are."""
+    _replace(body, "url", r".{8,2048}", lambda number: f"https://hooks.example.org/{number}")
+    if "url" in body and body.get("username") is None:
+        body["username"] = "u1"
+    for name in ("topics", "kinds"):
+        _empty(body, name, r"[a-z_]{1,64}")
+    if isinstance(body.get("from_seq"), int) and isinstance(body.get("to_seq"), int) and body["from_seq"] > 0:
+        body["to_seq"] = body["from_seq"] if body["to_seq"] > 0 else body["to_seq"]
 
 
 def _address(number: int) -> str:
@@ -78,6 +89,13 @@ def _replace(fields: Any, name: str, pattern: str, stand_in: Any) -> None:
     value = fields.get(name) if isinstance(fields, dict) else None
     if isinstance(value, str) and re.fullmatch(pattern, unquote(str(value)), re.DOTALL | re.ASCII):
         fields[name] = stand_in(zlib.crc32(str(value).encode()))
+
+
+def _empty(fields: dict[str, Any], name: str, pattern: str) -> None:
+    """Leave nothing of a list whose items have the right shape and no meaning."""
+    value = fields.get(name)
+    if isinstance(value, list) and all(isinstance(one, str) and re.fullmatch(pattern, one, re.DOTALL) for one in value):
+        fields[name] = []
 
 
 def _with_plain_integers(value: Any) -> Any:
