@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from typing import Any
 
 import httpx
@@ -188,8 +189,8 @@ def test_every_event_has_the_positions_behind_it_as_its_id(http: httpx.Client) -
 
 def test_a_stream_that_is_open_does_not_keep_the_server_from_ending(server: Server, http: httpx.Client) -> None:
     with http.stream("GET", STREAM) as response:
-        waiting = threading.Thread(target=lambda: httpx.get(f"{server.url}{EVENTS}?wait_seconds=60", timeout=60))
-        waiting.start()
+        waiting = HTTPConnection("127.0.0.1", server.port, timeout=20)
+        waiting.request("GET", f"{EVENTS}?after=1&wait_seconds=60")
         stream = Stream(response)
         buy(http, "u1")
         assert len(stream.take(1)) == 1
@@ -197,5 +198,6 @@ def test_a_stream_that_is_open_does_not_keep_the_server_from_ending(server: Serv
         assert server.stop() == 0
         assert time.monotonic() - began < 5
         assert list(stream) == []
-        waiting.join()
+        assert json.loads(waiting.getresponse().read()) == {"items": [], "next": 1, "head": 1}
+        waiting.close()
     assert "timeout graceful shutdown exceeded" not in server.read_log()
