@@ -198,6 +198,7 @@ def test_a_stream_that_is_open_does_not_keep_the_server_from_ending(server: Serv
         assert server.stop() == 0
         assert time.monotonic() - began < 5
         assert list(stream) == []
-        assert json.loads(waiting.getresponse().read()) == {"items": [], "next": 1, "head": 1}
+        answer = json.loads(waiting.getresponse().read())
+        assert (answer["items"], answer["next"]) == ([], 1)
         waiting.close()
     assert "timeout graceful shutdown exceeded" not in server.read_log()
