@@ -29,7 +29,7 @@ class Backwards(Listing[webhooks.Delivery]):
     def following(self, page: Any) -> Call[Any] | None:
         if page.next is None:
             return None
-        return replace(self.first, query={**self.first.query, "before": str(page.next)})
+        return replace(self.first, query={**self.first.query, "before": page.next})
 
 
 def create_webhook(

@@ -17,14 +17,13 @@ from marketplace.foundation.clock import Instant
 from marketplace.foundation.errors import Forbidden, Invalid
 from marketplace.http import callers, cursors, idempotency, params
 from marketplace.http.resources import database, resources
-from marketplace.wire import limits
 from marketplace.wire import webhooks as wire
 from marketplace.wire.events import LaneName
 
 HttpRequest = Request[Any, Any, Any]
 
 _ONE = (errors.UnknownWebhook,)
-Before = Annotated[int | None, QueryParameter(ge=1, le=limits.MAX_SEQ, description="`next` of the page before")]
+Before = Annotated[str | None, QueryParameter(pattern=cursors.ID_PATTERN, description="`next` of the page before")]
 State = Annotated[str | None, QueryParameter(name="state", **params.one_of(wire.DeliveryState))]
 
 
@@ -141,11 +140,11 @@ class Webhooks(Controller):
             viewer=_viewer(request),
             lane=lane,
             state=cast(model.DeliveryState | None, in_state),  # its pattern admits no other
-            before=before,
+            before=cursors.to_id(before),
             limit=limit,
         )
         items = [_delivery(one, attempts[one.seq]) for one in found]
-        return wire.Deliveries(items, items[-1].seq if len(items) == limit else None)
+        return wire.Deliveries(items, cursors.next_after(found, limit, lambda one: cursors.of_id(one.seq)))
 
     @post(
         "/{webhook_id:int}/replay",

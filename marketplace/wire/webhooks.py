@@ -109,7 +109,7 @@ class Deliveries(Struct, frozen=True):
     """The newest entry first; `next` is the `before` of the next page."""
 
     items: list[Delivery]
-    next: int | None = None
+    next: str | None = None
 
 
 class Replay(Struct, frozen=True, forbid_unknown_fields=True):

@@ -176,12 +176,12 @@ def test_events_are_followed_without_an_end(caller: Callers) -> None:
 
 
 def test_deliveries_are_followed_backwards(caller: Callers) -> None:
-    pages = [webhooks.Deliveries([DELIVERY], next=3), webhooks.Deliveries([DELIVERY], next=None)]
+    pages = [webhooks.Deliveries([DELIVERY], next="0f"), webhooks.Deliveries([DELIVERY], next=None)]
     call = caller(answers(*[httpx.Response(200, content=msgspec.json.encode(each)) for each in pages]))
     assert call("webhook_deliveries", webhook_id=7, state="failed") == [DELIVERY, DELIVERY]
     targets = [request.url.raw_path.decode() for request in call.requests]
     first = f"{HOOKS}/7/deliveries?lane=hours&state=failed&limit=500"
-    assert targets == [first, f"{first}&before=3"]
+    assert targets == [first, f"{first}&before=0f"]
 
 
 def test_a_plain_array_is_followed_by_its_link(caller: Callers) -> None:

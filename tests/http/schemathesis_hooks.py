@@ -38,10 +38,23 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         requests = case.body.get("requests")
         for one in [case.body, *(requests if isinstance(requests, list) else [])]:
             _replace(one, "ip", r".{2,45}", _address)
+        if "/webhooks" in case.path:
+            _make_a_webhook_of(case.body)
         if case.path.endswith("/networks"):
             _replace(case.body, "cidr", r".{3,64}", lambda number: f"fd{number % 256:02x}:{number >> 16:x}::/64")
             _replace(case.body, "gateway", r".{2,45}", lambda _: None)
             _replace(case.body, "reserved", r"\[('[^']{2,91}'(, )?)*\]", lambda _: [])
+
+
+def _make_a_webhook_of(body: dict[str, Any]) -> None:
+    """Give a body of the right shape a URL that may be called, an owner, and kinds and seqs that there are."""
+    _replace(body, "url", r".{8,2048}", lambda number: f"https://hooks.example.org/{number}")
+    if "url" in body and body.get("username") is None:
+        body["username"] = "u1"
+    for name in ("topics", "kinds"):
+        _replace(body, name, r"\[('[a-z_]{1,64}'(, )?){0,100}\]", lambda _: [])
+    if isinstance(body.get("from_seq"), int) and isinstance(body.get("to_seq"), int) and body["from_seq"] > 0:
+        body["to_seq"] = body["from_seq"] if body["to_seq"] > 0 else body["to_seq"]
 
 
 def _address(number: int) -> str:
