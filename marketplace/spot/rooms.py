@@ -1,0 +1,262 @@
+"""Room on nodes as the placement rule sees it: what is free, who could make more, and where it costs least.
+
+A node's room is what is left beside what runs there, what leaves, and what is reserved. A bid that waits for its
+victims holds the larger of what it needs and what they still have, so that displacing somebody frees nothing for third
+ones: between outside events room only shrinks. Placement rests on that.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from marketplace.foundation.clock import Instant
+from marketplace.spot.model import Bid, Lease, Node, Policy, Ranked
+
+Shape = tuple[int, int]
+"""Millis of vCPU and MiB of memory."""
+
+FITS_FREE = -1
+
+
+class Offer(NamedTuple):
+    """What room on a node would cost; the smallest one is the best."""
+
+    worth: int
+    """Of the dearest victim, FITS_FREE without any."""
+    price_micros: int
+    """Of all victims together."""
+    victims: int
+    node: str
+
+
+class Room:
+    """One node and its leases."""
+
+    def __init__(self, node: Node, leases: Mapping[int, Lease], *, policy: Policy, now: Instant) -> None:
+        """Add up what is free (it may be negative, if the node shrank) and order who may be displaced."""
+        self.node = node
+        self.evictable: list[Ranked] = []
+        self.holders: list[Ranked] = []
+        self.free = self.free_later = (node.cpu_millis, node.memory_mib)
+        self.claims = {lease.bid.bid_id: (0, 0) for lease in leases.values() if lease.state == "waiting"}
+        """Who has reserved room, and what the victims of each still have of it."""
+        for lease in leases.values():
+            self._count(lease, policy, now)
+        for bid_id, leaving in self.claims.items():
+            cpu, memory = leases[bid_id].bid.shape
+            self.free = _less(self.free, (max(cpu, leaving[0]), max(memory, leaving[1])))
+        self.evictable.sort(reverse=True)
+        self.holders.sort(reverse=True)
+
+    def _count(self, lease: Lease, policy: Policy, now: Instant) -> None:
+        if lease.state == "leaving":
+            if lease.for_bid in self.claims:
+                self.claims[lease.for_bid] = _more(self.claims[lease.for_bid], lease.bid.shape)
+            else:
+                self.free = _less(self.free, lease.bid.shape)
+            return
+        holder = policy.rank(lease.bid)
+        self.holders.append(holder)
+        self.free_later = _less(self.free_later, lease.bid.shape)
+        if lease.state == "running":
+            self.free = _less(self.free, lease.bid.shape)
+            until = lease.protected_until(policy)
+            if until is not None and until <= now:
+                self.evictable.append(holder)
+
+    def fits(self, shape: Shape) -> bool:
+        return shape[0] <= self.free[0] and shape[1] <= self.free[1]
+
+    def offer(self, shape: Shape) -> Offer | None:
+        """Tell what room for a shape costs: victims in their order until it fits. None if all are not enough."""
+        return _offer(self.node.node, self.free, self.evictable, shape)
+
+    def offer_later(self, shape: Shape) -> Offer | None:
+        """The same, as if whoever leaves were gone, whoever waits were in, and nobody were protected."""
+        return _offer(self.node.node, self.free_later, self.holders, shape)
+
+    def victims(self, shape: Shape) -> list[Bid]:
+        """Choose who has to go for a shape: victims in their order, but whoever is not needed stays, dearest first."""
+        offer = self.offer(shape)
+        assert offer is not None
+        chosen = [holder.bid for holder in self.evictable[: offer.victims]]
+        cpu, memory = self.free
+        spare_cpu = cpu + sum(bid.cpu_millis for bid in chosen) - shape[0]
+        spare_memory = memory + sum(bid.memory_mib for bid in chosen) - shape[1]
+        needed = []
+        for bid in reversed(chosen):
+            if bid.cpu_millis <= spare_cpu and bid.memory_mib <= spare_memory:
+                spare_cpu -= bid.cpu_millis
+                spare_memory -= bid.memory_mib
+            else:
+                needed.append(bid)
+        return needed[::-1]
+
+
+def _offer(node: str, free: Shape, holders: list[Ranked], shape: Shape) -> Offer | None:
+    missing_cpu, missing_memory = shape[0] - free[0], shape[1] - free[1]
+    if missing_cpu <= 0 and missing_memory <= 0:
+        return Offer(FITS_FREE, 0, 0, node)
+    total = 0
+    for count, (minus_worth, _, bid) in enumerate(holders, 1):
+        missing_cpu -= bid.cpu_millis
+        missing_memory -= bid.memory_mib
+        total += bid.max_price_micros
+        if missing_cpu <= 0 and missing_memory <= 0:
+            return Offer(-minus_worth, total, count, node)
+    return None
+
+
+def _less(one: Shape, other: Shape) -> Shape:
+    return one[0] - other[0], one[1] - other[1]
+
+
+def _more(one: Shape, other: Shape) -> Shape:
+    return one[0] + other[0], one[1] + other[1]
+
+
+# ── all nodes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Rooms:
+    """The rooms of all ready nodes, in the orders in which they are looked for."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._rooms: dict[str, Room] = {}
+        self._by_room = _Order(self._rooms, lambda room: (policy.room(*room.free), room.node.node))
+        self._later: _Order | None = None
+        self._offers: dict[Shape, _Order] = {}
+        self._capacities: set[Shape] | None = None
+        self._unit = (policy.unit_cpu_millis, policy.unit_memory_mib)
+
+    def __getitem__(self, node: str) -> Room:
+        return self._rooms[node]
+
+    def __contains__(self, node: str) -> bool:
+        return node in self._rooms
+
+    def put(self, room: Room) -> None:
+        old = self._rooms.get(room.node.node)
+        if old is None or old.node != room.node:
+            self._capacities = None
+        self._rooms[room.node.node] = room
+        self._changed(room.node.node)
+
+    def discard(self, node: str) -> None:
+        """Forget a node that is ready no more."""
+        if self._rooms.pop(node, None):
+            self._capacities = None
+            self._changed(node)
+
+    def best_fit(self, shape: Shape) -> str | None:
+        """Return the node with the least room left, in units, that still fits the shape."""
+        rooms = self._by_room.entries()
+        first = bisect.bisect_left(rooms, (self._policy.room(*shape), ""))
+        for place in range(first, len(rooms)):
+            if self._rooms[rooms[place][1]].fits(shape):
+                return str(rooms[place][1])
+        return None
+
+    def best_offer(self, shape: Shape, *, below: int | None = None) -> Offer | None:
+        """Return where room for a shape costs least, all victims being worth less than `below`.
+
+        Offers are kept for a few shapes only, those that halve or double a unit's; for the next smaller one of them an
+        offer is never dearer, so nodes are looked at in its order, and no further than one could still be better.
+        """
+        best: Offer | None = None
+        for bound in self._offers_for(self._rung(shape)).entries():
+            if (below is not None and bound.worth >= below) or (best is not None and bound >= best):
+                break
+            offer = self._rooms[bound.node].offer(shape)
+            if offer and (below is None or offer.worth < below) and (best is None or offer < best):
+                best = offer
+        return best
+
+    def dearest_victim(self, shape: Shape) -> Bid | None:
+        """Return who would have to go for a shape that does not fit, paying most of them; None if that cannot be."""
+        offer = self.best_offer(shape)
+        return _dearest(offer, self._rooms[offer.node].evictable) if offer else None
+
+    def could_hold(self, shape: Shape) -> bool:
+        """Tell whether a node is large enough, were there nothing on it."""
+        if self._capacities is None:
+            self._capacities = {(room.node.cpu_millis, room.node.memory_mib) for room in self._rooms.values()}
+        return any(shape[0] <= cpu and shape[1] <= memory for cpu, memory in self._capacities)
+
+    def unit_victim(self) -> Bid | None:
+        """Return the dearest bid that one unit would have to displace to get in, None if it fits free or never can.
+
+        If it cannot get in now, then as if whoever leaves were gone, whoever waits were in, and nobody were protected.
+        """
+        if offers := self._offers_for(self._unit).entries():
+            return _dearest(offers[0], self._rooms[offers[0].node].evictable)
+        if self._later is None:
+            self._later = _Order(self._rooms, lambda room: room.offer_later(self._unit))
+        if offers := self._later.entries():
+            return _dearest(offers[0], self._rooms[offers[0].node].holders)
+        return None
+
+    def _offers_for(self, shape: Shape) -> _Order:
+        if shape not in self._offers:
+            self._offers[shape] = _Order(self._rooms, lambda room: room.offer(shape))
+        return self._offers[shape]
+
+    def _rung(self, shape: Shape) -> Shape:
+        return _halved_or_doubled(self._unit[0], shape[0]), _halved_or_doubled(self._unit[1], shape[1])
+
+    def _changed(self, node: str) -> None:
+        self._by_room.stale.add(node)
+        for order in self._offers.values():
+            order.stale.add(node)
+        if self._later is not None:
+            self._later.stale.add(node)
+
+
+def _dearest(offer: Offer, holders: list[Ranked]) -> Bid | None:
+    return holders[offer.victims - 1].bid if offer.victims else None
+
+
+def _halved_or_doubled(unit: int, limit: int) -> int:
+    """Return the largest number up to `limit` to which a unit can be doubled or halved."""
+    while unit > limit:
+        unit //= 2
+    while unit and unit * 2 <= limit:
+        unit *= 2
+    return unit
+
+
+class _Order:
+    """Entries for rooms, smallest first. Works on nodes that changed only when it is asked."""
+
+    def __init__(self, rooms: Mapping[str, Room], entry_of: Callable[[Room], Any]) -> None:
+        self._rooms = rooms
+        self._entry_of = entry_of
+        self._by_node: dict[str, Any] = {}
+        self._entries: list[Any] = []
+        self.stale = set(rooms)
+
+    def entries(self) -> list[Any]:
+        """Return all entries in order; the list is good until the next change."""
+        if len(self.stale) * 8 > len(self._rooms):
+            for node in self.stale:
+                self._replace(node)
+            self._entries = sorted(self._by_node.values())
+        else:
+            for node in self.stale:
+                old, new = self._replace(node)
+                if old is not None:
+                    del self._entries[bisect.bisect_left(self._entries, old)]
+                if new is not None:
+                    bisect.insort(self._entries, new)
+        self.stale.clear()
+        return self._entries
+
+    def _replace(self, node: str) -> tuple[Any, Any]:
+        old, room = self._by_node.pop(node, None), self._rooms.get(node)
+        new = None if room is None else self._entry_of(room)
+        if new is not None:
+            self._by_node[node] = new
+        return old, new
