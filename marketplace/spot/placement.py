@@ -31,7 +31,7 @@ has opened. `plan` is the same for a market of which nothing is known: all bids 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -44,11 +44,12 @@ from marketplace.spot.model import (
     Plan,
     Policy,
     Preview,
+    Ranked,
     Reason,
     Start,
 )
 from marketplace.spot.queue import Frontier, Queue
-from marketplace.spot.rooms import Room, Rooms, Shape
+from marketplace.spot.rooms import Placed, Room, Rooms, Shape
 
 
 def plan(nodes: Iterable[Node], bids: Iterable[Bid], *, running: Iterable[Lease], now: Instant, policy: Policy) -> Plan:
@@ -69,7 +70,7 @@ class State:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self._nodes: dict[str, Node] = {}
-        self._leases: dict[str, dict[int, Lease]] = {}
+        self._leases: dict[str, dict[int, Placed]] = {}
         self._node_of: dict[int, str] = {}
         self._rooms = Rooms(policy)
         self._queue = Queue(policy)
@@ -123,7 +124,7 @@ class State:
 
     def lease(self, bid_id: int) -> Lease | None:
         node = self._node_of.get(bid_id)
-        return None if node is None else self._leases[node][bid_id]
+        return None if node is None else self._leases[node][bid_id].lease
 
     def rank(self, bid_id: int) -> int | None:
         """Return how manieth in the queue a bid is, from 1 on; None if it is not queued."""
@@ -188,7 +189,7 @@ class State:
             lease
             for node in self._opened
             if node in self._nodes and not self._nodes[node].is_ready
-            for lease in self._leases[node].values()
+            for lease, _ in self._leases[node].values()
             if lease.state == "waiting"
         ]
         for lease in claims:
@@ -199,7 +200,7 @@ class State:
     def _start_claims(self) -> list[Start]:
         """Start whoever's victims are gone."""
         claims = [
-            self._leases[node][bid_id]
+            self._leases[node][bid_id].lease
             for node in self._opened
             if node in self._rooms
             for bid_id, leaving in self._rooms[node].claims.items()
@@ -210,11 +211,11 @@ class State:
             self._change(lease, Lease(lease.bid, lease.node))
         return [Start(lease.bid, lease.node) for lease in claims]
 
-    def _places(self, new: Iterable[int], now: Instant) -> Iterator[tuple[Bid, str, Sequence[Bid]]]:
+    def _places(self, new: Collection[int], now: Instant) -> Iterator[tuple[Bid, str, Sequence[Bid]]]:
         """Yield who gets a place, best first, with node and victims; each is put there before the next is asked for."""
         tries = [self._queue[bid_id] for bid_id in new]
         if self._opened:
-            tries += self._queue.heads()
+            tries += self._heads(new)
         heapq.heapify(tries)
         full, hopeless = Frontier(), Frontier()
         while tries:
@@ -231,6 +232,12 @@ class State:
             yield bid, node, victims
             if self._opened and (head := self._queue.head(bid.shape)):
                 heapq.heappush(tries, head)
+
+    def _heads(self, new: Collection[int]) -> list[Ranked]:
+        """Return the first of each shape that was tried before and might get a place where a node has opened."""
+        rooms = [self._rooms[node] for node in self._opened if node in self._rooms]
+        heads = (head for head in self._queue.heads() if head.bid.bid_id not in new)
+        return [head for head in heads if any(room.might_take(head) for room in rooms)]
 
     def _find(self, bid: Bid, full: Frontier) -> tuple[str | None, Sequence[Bid]]:
         if not full.covers(bid.shape):
@@ -261,7 +268,9 @@ class State:
         self._set(lease)
 
     def _set(self, lease: Lease) -> None:
-        self._leases[lease.node][lease.bid.bid_id] = lease
+        leases, bid = self._leases[lease.node], lease.bid
+        known = leases.get(bid.bid_id)
+        leases[bid.bid_id] = Placed(lease, known.ranked if known and known.lease.bid is bid else self.policy.rank(bid))
         self._node_of[lease.bid.bid_id] = lease.node
         self._touched.add(lease.node)
         until = lease.protected_until(self.policy)
@@ -279,7 +288,7 @@ class State:
         for name in self._touched:
             node = self._nodes.get(name)
             if node is not None and node.is_ready:
-                self._rooms.put(Room(node, self._leases[name], policy=self.policy, now=now))
+                self._rooms.put(Room(node, self._leases[name].values(), policy=self.policy, now=now))
             else:
                 self._rooms.discard(name)
         self._touched.clear()

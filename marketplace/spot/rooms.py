@@ -8,7 +8,7 @@ ones: between outside events room only shrinks. Placement rests on that.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from marketplace.foundation.clock import Instant
@@ -31,40 +31,56 @@ class Offer(NamedTuple):
     node: str
 
 
+class Placed(NamedTuple):
+    """A lease, and its bid in the order of all."""
+
+    lease: Lease
+    ranked: Ranked
+
+
 class Room:
     """One node and its leases."""
 
-    def __init__(self, node: Node, leases: Mapping[int, Lease], *, policy: Policy, now: Instant) -> None:
+    def __init__(self, node: Node, leases: Collection[Placed], *, policy: Policy, now: Instant) -> None:
         """Add up what is free (it may be negative, if the node shrank) and order who may be displaced."""
         self.node = node
         self.evictable: list[Ranked] = []
         self.holders: list[Ranked] = []
         self.free = self.free_later = (node.cpu_millis, node.memory_mib)
-        self.claims = {lease.bid.bid_id: (0, 0) for lease in leases.values() if lease.state == "waiting"}
+        waiting = [lease.bid for lease, _ in leases if lease.state == "waiting"]
+        self.claims = {bid.bid_id: (0, 0) for bid in waiting}
         """Who has reserved room, and what the victims of each still have of it."""
-        for lease in leases.values():
-            self._count(lease, policy, now)
-        for bid_id, leaving in self.claims.items():
-            cpu, memory = leases[bid_id].bid.shape
-            self.free = _less(self.free, (max(cpu, leaving[0]), max(memory, leaving[1])))
+        for lease, ranked in leases:
+            self._count(lease, ranked, policy=policy, now=now)
+        for bid in waiting:
+            cpu, memory = self.claims[bid.bid_id]
+            self.free = _less(self.free, (max(cpu, bid.cpu_millis), max(memory, bid.memory_mib)))
         self.evictable.sort(reverse=True)
         self.holders.sort(reverse=True)
 
-    def _count(self, lease: Lease, policy: Policy, now: Instant) -> None:
+    def _count(self, lease: Lease, ranked: Ranked, *, policy: Policy, now: Instant) -> None:
         if lease.state == "leaving":
             if lease.for_bid in self.claims:
                 self.claims[lease.for_bid] = _more(self.claims[lease.for_bid], lease.bid.shape)
             else:
                 self.free = _less(self.free, lease.bid.shape)
             return
-        holder = policy.rank(lease.bid)
-        self.holders.append(holder)
+        self.holders.append(ranked)
         self.free_later = _less(self.free_later, lease.bid.shape)
         if lease.state == "running":
             self.free = _less(self.free, lease.bid.shape)
             until = lease.protected_until(policy)
             if until is not None and until <= now:
-                self.evictable.append(holder)
+                self.evictable.append(ranked)
+
+    def might_take(self, place: Ranked) -> bool:
+        """Tell whether it is worth to try a bid here: it fits in free, or in the whole and somebody pays less."""
+        shape = place.bid.shape
+        if self.fits(shape):
+            return True
+        evictable, node = self.evictable, self.node
+        may_displace = bool(evictable) and place.minus_worth < evictable[0].minus_worth
+        return may_displace and shape[0] <= node.cpu_millis and shape[1] <= node.memory_mib
 
     def fits(self, shape: Shape) -> bool:
         return shape[0] <= self.free[0] and shape[1] <= self.free[1]
