@@ -78,8 +78,10 @@ class State:
         """Bids that were never tried."""
         self._touched: set[str] = set()
         """Nodes whose room has to be added up anew."""
+        self._opening: set[str] = set()
+        """Those of them that may have become better for somebody."""
         self._opened: set[str] = set()
-        """Those of them that may have become better for somebody since the last decision."""
+        """All nodes that may have, since the last decision."""
         self._protections: list[tuple[Instant, str]] = []
         self._before: list[Bid | Lease] = []
 
@@ -279,6 +281,7 @@ class State:
 
     def _touch(self, node: str) -> None:
         self._touched.add(node)
+        self._opening.add(node)
         self._opened.add(node)
 
     def _add_up(self, now: Instant) -> None:
@@ -288,10 +291,12 @@ class State:
         for name in self._touched:
             node = self._nodes.get(name)
             if node is not None and node.is_ready:
-                self._rooms.put(Room(node, self._leases[name].values(), policy=self.policy, now=now))
+                room = Room(node, self._leases[name].values(), policy=self.policy, now=now)
+                self._rooms.put(room, is_tighter=name not in self._opening)
             else:
                 self._rooms.discard(name)
         self._touched.clear()
+        self._opening.clear()
 
     def _is_below_reserve(self, bid: Bid) -> bool:
         return bid.max_price_micros < self._reserve_price(bid.shape)

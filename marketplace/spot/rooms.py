@@ -8,8 +8,9 @@ ones: between outside events room only shrinks. Placement rests on that.
 from __future__ import annotations
 
 import bisect
+import heapq
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from marketplace.foundation.clock import Instant
 from marketplace.spot.model import Bid, Lease, Node, Policy, Ranked
@@ -142,11 +143,11 @@ class Rooms:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._rooms: dict[str, Room] = {}
-        self._by_room = _Order(self._rooms, lambda room: (policy.room(*room.free), room.node.node))
-        self._later: _Order | None = None
-        self._offers: dict[Shape, _Order] = {}
-        self._capacities: set[Shape] | None = None
+        self._by_size = _BySize(self._rooms, policy)
+        self._offers: dict[Shape, _Offers] = {}
         self._unit = (policy.unit_cpu_millis, policy.unit_memory_mib)
+        self._later: _Offers | None = None
+        self._capacities: set[Shape] | None = None
 
     def __getitem__(self, node: str) -> Room:
         return self._rooms[node]
@@ -154,41 +155,43 @@ class Rooms:
     def __contains__(self, node: str) -> bool:
         return node in self._rooms
 
-    def put(self, room: Room) -> None:
-        old = self._rooms.get(room.node.node)
-        if old is None or old.node != room.node:
+    def put(self, room: Room, *, is_tighter: bool) -> None:
+        """Take in a room that was added up anew. `is_tighter` promises that no shape can be had there for less."""
+        node = room.node.node
+        if node not in self._rooms or self._rooms[node].node != room.node:
             self._capacities = None
-        self._rooms[room.node.node] = room
-        self._changed(room.node.node)
+        self._rooms[node] = room
+        self._changed(node, is_tighter=is_tighter)
 
     def discard(self, node: str) -> None:
         """Forget a node that is ready no more."""
         if self._rooms.pop(node, None):
             self._capacities = None
-            self._changed(node)
+            self._changed(node, is_tighter=False)
 
     def best_fit(self, shape: Shape) -> str | None:
         """Return the node with the least room left, in units, that still fits the shape."""
-        rooms = self._by_room.entries()
-        first = bisect.bisect_left(rooms, (self._policy.room(*shape), ""))
-        for place in range(first, len(rooms)):
-            if self._rooms[rooms[place][1]].fits(shape):
-                return str(rooms[place][1])
-        return None
+        entries = self._by_size.entries()
+        first = bisect.bisect_left(entries, (self._policy.room(*shape), ""))
+        nodes = (entries[place][1] for place in range(first, len(entries)))
+        return next((node for node in nodes if self._rooms[node].fits(shape)), None)
 
     def best_offer(self, shape: Shape, *, below: int | None = None) -> Offer | None:
         """Return where room for a shape costs least, all victims being worth less than `below`.
 
-        Offers are kept for a few shapes only, those that halve or double a unit's; for the next smaller one of them an
+        Offers are kept for a few shapes only, those that halve or double a unit's. For the next smaller one of them an
         offer is never dearer, so nodes are looked at in its order, and no further than one could still be better.
         """
         best: Offer | None = None
-        for bound in self._offers_for(self._rung(shape)).entries():
-            if (below is not None and bound.worth >= below) or (best is not None and bound >= best):
-                break
+        bounds = self._offers_for(self._rung(shape))
+        seen = []
+        while (bound := bounds.first()) and (below is None or bound.worth < below) and (best is None or bound < best):
+            seen.append(bounds.pop())
             offer = self._rooms[bound.node].offer(shape)
             if offer and (below is None or offer.worth < below) and (best is None or offer < best):
                 best = offer
+        for bound in seen:
+            bounds.push(bound)
         return best
 
     def dearest_victim(self, shape: Shape) -> Bid | None:
@@ -196,39 +199,38 @@ class Rooms:
         offer = self.best_offer(shape)
         return _dearest(offer, self._rooms[offer.node].evictable) if offer else None
 
+    def unit_victim(self) -> Bid | None:
+        """Return the dearest bid that one unit would have to displace to get in, None if it fits free or never can.
+
+        If it cannot get in now, then as if whoever leaves were gone, whoever waits were in, and nobody were protected.
+        """
+        if offer := self._offers_for(self._unit).first():
+            return _dearest(offer, self._rooms[offer.node].evictable)
+        if self._later is None:
+            self._later = _Offers(self._rooms, lambda room: room.offer_later(self._unit))
+        offer = self._later.first()
+        return _dearest(offer, self._rooms[offer.node].holders) if offer else None
+
     def could_hold(self, shape: Shape) -> bool:
         """Tell whether a node is large enough, were there nothing on it."""
         if self._capacities is None:
             self._capacities = {(room.node.cpu_millis, room.node.memory_mib) for room in self._rooms.values()}
         return any(shape[0] <= cpu and shape[1] <= memory for cpu, memory in self._capacities)
 
-    def unit_victim(self) -> Bid | None:
-        """Return the dearest bid that one unit would have to displace to get in, None if it fits free or never can.
-
-        If it cannot get in now, then as if whoever leaves were gone, whoever waits were in, and nobody were protected.
-        """
-        if offers := self._offers_for(self._unit).entries():
-            return _dearest(offers[0], self._rooms[offers[0].node].evictable)
-        if self._later is None:
-            self._later = _Order(self._rooms, lambda room: room.offer_later(self._unit))
-        if offers := self._later.entries():
-            return _dearest(offers[0], self._rooms[offers[0].node].holders)
-        return None
-
-    def _offers_for(self, shape: Shape) -> _Order:
+    def _offers_for(self, shape: Shape) -> _Offers:
         if shape not in self._offers:
-            self._offers[shape] = _Order(self._rooms, lambda room: room.offer(shape))
+            self._offers[shape] = _Offers(self._rooms, lambda room: room.offer(shape))
         return self._offers[shape]
 
     def _rung(self, shape: Shape) -> Shape:
         return _halved_or_doubled(self._unit[0], shape[0]), _halved_or_doubled(self._unit[1], shape[1])
 
-    def _changed(self, node: str) -> None:
-        self._by_room.stale.add(node)
-        for order in self._offers.values():
-            order.stale.add(node)
-        if self._later is not None:
-            self._later.stale.add(node)
+    def _changed(self, node: str, *, is_tighter: bool) -> None:
+        self._by_size.changed.add(node)
+        for offers in self._offers.values():
+            (offers.dearer if is_tighter else offers.changed).add(node)
+        if self._later is not None:  # where large victims make way for a small bid, there will be more
+            self._later.changed.add(node)
 
 
 def _dearest(offer: Offer, holders: list[Ranked]) -> Bid | None:
@@ -244,35 +246,74 @@ def _halved_or_doubled(unit: int, limit: int) -> int:
     return unit
 
 
-class _Order:
-    """Entries for rooms, smallest first. Works on nodes that changed only when it is asked."""
+class _BySize:
+    """Nodes by how many units there is room for, the least first. Works on those that changed when it is asked."""
 
-    def __init__(self, rooms: Mapping[str, Room], entry_of: Callable[[Room], Any]) -> None:
-        self._rooms = rooms
-        self._entry_of = entry_of
-        self._by_node: dict[str, Any] = {}
-        self._entries: list[Any] = []
-        self.stale = set(rooms)
+    def __init__(self, rooms: Mapping[str, Room], policy: Policy) -> None:
+        self._rooms, self._policy = rooms, policy
+        self._by_node: dict[str, tuple[int, str]] = {}
+        self._entries: list[tuple[int, str]] = []
+        self.changed = set(rooms)
 
-    def entries(self) -> list[Any]:
-        """Return all entries in order; the list is good until the next change."""
-        if len(self.stale) * 8 > len(self._rooms):
-            for node in self.stale:
-                self._replace(node)
-            self._entries = sorted(self._by_node.values())
-        else:
-            for node in self.stale:
-                old, new = self._replace(node)
-                if old is not None:
-                    del self._entries[bisect.bisect_left(self._entries, old)]
-                if new is not None:
+    def entries(self) -> list[tuple[int, str]]:
+        """Return pairs of room, in parts of a unit, and node; good until the next change."""
+        one_by_one = len(self.changed) * 8 < len(self._rooms)
+        for node in self.changed:
+            old = self._by_node.pop(node, None)
+            if old and one_by_one:
+                del self._entries[bisect.bisect_left(self._entries, old)]
+            if node in self._rooms:
+                new = self._by_node[node] = (self._policy.room(*self._rooms[node].free), node)
+                if one_by_one:
                     bisect.insort(self._entries, new)
-        self.stale.clear()
+        if not one_by_one:
+            self._entries = sorted(self._by_node.values())
+        self.changed.clear()
         return self._entries
 
-    def _replace(self, node: str) -> tuple[Any, Any]:
-        old, room = self._by_node.pop(node, None), self._rooms.get(node)
-        new = None if room is None else self._entry_of(room)
-        if new is not None:
-            self._by_node[node] = new
-        return old, new
+
+class _Offers:
+    """What one shape costs on each node, the best offer first.
+
+    Of a node that got `dearer` the old offer stands as a lower bound until it comes first; only then it is made anew.
+    """
+
+    def __init__(self, rooms: Mapping[str, Room], offer_of: Callable[[Room], Offer | None]) -> None:
+        self._rooms, self._offer_of = rooms, offer_of
+        self._by_node: dict[str, Offer] = {}
+        self._heap: list[Offer] = []  # offers that are in it and not in _by_node are dead
+        self.changed = set(rooms)
+        self.dearer: set[str] = set()
+
+    def first(self) -> Offer | None:
+        """Return the best offer, None if there is none."""
+        while self.changed:
+            self._renew(self.changed.pop())
+        if len(self._heap) > 2 * len(self._by_node) + 100:
+            self._heap = list(self._by_node.values())
+            heapq.heapify(self._heap)
+        while self._heap:
+            offer = self._heap[0]
+            if self._by_node.get(offer.node) is not offer:
+                heapq.heappop(self._heap)
+            elif offer.node in self.dearer:
+                heapq.heappop(self._heap)
+                self._renew(offer.node)
+            else:
+                return offer
+        return None
+
+    def pop(self) -> Offer:
+        """Take the best offer out, to be put back by `push` before anything changes."""
+        return heapq.heappop(self._heap)
+
+    def push(self, offer: Offer) -> None:
+        heapq.heappush(self._heap, offer)
+
+    def _renew(self, node: str) -> None:
+        self.dearer.discard(node)
+        self._by_node.pop(node, None)
+        offer = self._offer_of(self._rooms[node]) if node in self._rooms else None
+        if offer is not None:
+            self._by_node[node] = offer
+            heapq.heappush(self._heap, offer)
