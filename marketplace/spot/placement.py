@@ -84,6 +84,7 @@ class State:
         """All nodes that may have, since the last decision."""
         self._protections: list[tuple[Instant, str]] = []
         self._before: list[Bid | Lease] = []
+        self._tried: set[int] = set()
 
     # ── events ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -166,7 +167,8 @@ class State:
         self._add_up(now)
         starts = self._start_claims()
         evictions: list[Eviction] = []
-        new, self._new = self._new, set()
+        new = self._tried = self._new
+        self._new = set()
         for bid, node, victims in self._places(new, now):
             evictions += [self._evict(victim, bid, now) for victim in victims]
             starts.append(Start(bid, node, tuple(victim.bid_id for victim in victims)))
@@ -183,7 +185,8 @@ class State:
                 self.put_bid(former)
             else:
                 self.put_lease(former)
-        self._before = []
+        self._new |= {bid_id for bid_id in self._tried if bid_id in self._queue}
+        self._before, self._tried = [], set()
 
     def _release_claims(self) -> tuple[int, ...]:
         """Queue whoever has reserved room on a node that is ready no more."""

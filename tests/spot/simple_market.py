@@ -1,4 +1,4 @@
-"""The rule of the spot market as plainly as it can be said: fractions, no order kept, everything looked at each time."""
+"""The rule of the spot market said plainly: fractions, no order kept, everything looked at each time."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ class SimpleMarket:
         margin = 1 + Fraction(self.policy.margin_basis_points, 10_000)
         offers = []
         for node in self.nodes:
-            cheaper = [other for other in self.evictable(node) if self.unit_price(other) * margin < self.unit_price(bid)]
+            reach = self.unit_price(bid) / margin
+            cheaper = [other for other in self.evictable(node) if self.unit_price(other) < reach]
             for count in range(1, len(cheaper) + 1):
                 if self.fits(bid.shape, node, without=cheaper[:count]):
                     total = sum(other.max_price_micros for other in cheaper[:count])
@@ -131,5 +132,3 @@ class SimpleMarket:
         if prices:
             return min(prices)
         return self._displaced(now=False) if now else Fraction(0)
-
-
