@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 
-from benchmarks import addresses, bare, bulk, depth, floor, machine, mix, pools, profiles, report, stage
+from benchmarks import addresses, bare, bulk, depth, floor, machine, mix, placement, pools, profiles, report, stage
 from benchmarks.report import Row
 
 ROWS: Mapping[str, Callable[..., Row]] = {
@@ -26,6 +26,9 @@ ROWS: Mapping[str, Callable[..., Row]] = {
     "allocate-million": addresses.with_a_million,
     "find-address": pools.finding,
     "network-sizes": pools.sizes,
+    "plan": placement.scratch,
+    "plan-growth": placement.growth,
+    "plan-bid": placement.one_bid,
 }
 
 
