@@ -53,6 +53,11 @@ class Policy(msgspec.Struct, frozen=True):
             raise ValueError(f"a margin is from 0 to {MAX_MARGIN_BASIS_POINTS} basis points")
 
     @property
+    def minimum_runtime(self) -> int:
+        """How long nobody is displaced after the start, in microseconds."""
+        return self.minimum_runtime_seconds * SECOND
+
+    @property
     def parts(self) -> int:
         """Into how many parts a unit is divided, so that every size is a whole number of them."""
         return self.unit_cpu_millis * self.unit_memory_mib
@@ -148,10 +153,6 @@ class Lease(msgspec.Struct, frozen=True):
     state: LeaseState = "running"
     started_at: Instant | None = None
     for_bid: int | None = None
-
-    def protected_until(self, policy: Policy) -> Instant | None:
-        """Return when its minimum runtime is over; None if it has not even begun."""
-        return None if self.started_at is None else self.started_at + policy.minimum_runtime_seconds * SECOND
 
 
 # ── what the rule answers ────────────────────────────────────────────────────────────────────────────────────────────

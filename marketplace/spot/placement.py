@@ -278,9 +278,8 @@ class State:
         leases[bid.bid_id] = Placed(lease, known.ranked if known and known.lease.bid is bid else self.policy.rank(bid))
         self._node_of[lease.bid.bid_id] = lease.node
         self._touched.add(lease.node)
-        until = lease.protected_until(self.policy)
-        if lease.state == "running" and until is not None:
-            heapq.heappush(self._protections, (until, lease.node))
+        if lease.state == "running" and lease.started_at is not None:
+            heapq.heappush(self._protections, (lease.started_at + self.policy.minimum_runtime, lease.node))
 
     def _touch(self, node: str) -> None:
         self._touched.add(node)

@@ -45,34 +45,33 @@ class Room:
     def __init__(self, node: Node, leases: Collection[Placed], *, policy: Policy, now: Instant) -> None:
         """Add up what is free (it may be negative, if the node shrank) and order who may be displaced."""
         self.node = node
-        self.evictable: list[Ranked] = []
-        self.holders: list[Ranked] = []
-        self.free = self.free_later = (node.cpu_millis, node.memory_mib)
+        self._leases = leases
         waiting = [lease.bid for lease, _ in leases if lease.state == "waiting"]
         self.claims = {bid.bid_id: (0, 0) for bid in waiting}
         """Who has reserved room, and what the victims of each still have of it."""
+        self.evictable: list[Ranked] = []
+        cpu, memory = node.cpu_millis, node.memory_mib
+        last_start = now - policy.minimum_runtime
         for lease, ranked in leases:
-            self._count(lease, ranked, policy=policy, now=now)
+            if lease.state == "leaving" and lease.for_bid in self.claims:
+                of_claim = self.claims[lease.for_bid]
+                self.claims[lease.for_bid] = (of_claim[0] + lease.bid.cpu_millis, of_claim[1] + lease.bid.memory_mib)
+            elif lease.state != "waiting":
+                cpu -= lease.bid.cpu_millis
+                memory -= lease.bid.memory_mib
+                if lease.state == "running" and lease.started_at is not None and lease.started_at <= last_start:
+                    self.evictable.append(ranked)
         for bid in waiting:
-            cpu, memory = self.claims[bid.bid_id]
-            self.free = _less(self.free, (max(cpu, bid.cpu_millis), max(memory, bid.memory_mib)))
+            of_claim = self.claims[bid.bid_id]
+            cpu -= max(of_claim[0], bid.cpu_millis)
+            memory -= max(of_claim[1], bid.memory_mib)
+        self.free = (cpu, memory)
         self.evictable.sort(reverse=True)
-        self.holders.sort(reverse=True)
 
-    def _count(self, lease: Lease, ranked: Ranked, *, policy: Policy, now: Instant) -> None:
-        if lease.state == "leaving":
-            if lease.for_bid in self.claims:
-                self.claims[lease.for_bid] = _more(self.claims[lease.for_bid], lease.bid.shape)
-            else:
-                self.free = _less(self.free, lease.bid.shape)
-            return
-        self.holders.append(ranked)
-        self.free_later = _less(self.free_later, lease.bid.shape)
-        if lease.state == "running":
-            self.free = _less(self.free, lease.bid.shape)
-            until = lease.protected_until(policy)
-            if until is not None and until <= now:
-                self.evictable.append(ranked)
+    @property
+    def holders(self) -> list[Ranked]:
+        """Return who runs or waits, in the order in which they would have to go were nobody protected."""
+        return sorted((ranked for lease, ranked in self._leases if lease.state != "leaving"), reverse=True)
 
     def might_take(self, place: Ranked) -> bool:
         """Tell whether it is worth to try a bid here: it fits in free, or in the whole and somebody pays less."""
@@ -92,7 +91,10 @@ class Room:
 
     def offer_later(self, shape: Shape) -> Offer | None:
         """The same, as if whoever leaves were gone, whoever waits were in, and nobody were protected."""
-        return _offer(self.node.node, self.free_later, self.holders, shape)
+        holders = self.holders
+        cpu = self.node.cpu_millis - sum(held.bid.cpu_millis for held in holders)
+        memory = self.node.memory_mib - sum(held.bid.memory_mib for held in holders)
+        return _offer(self.node.node, (cpu, memory), holders, shape)
 
     def victims(self, shape: Shape) -> list[Bid]:
         """Choose who has to go for a shape: victims in their order, but whoever is not needed stays, dearest first."""
@@ -124,14 +126,6 @@ def _offer(node: str, free: Shape, holders: list[Ranked], shape: Shape) -> Offer
         if missing_cpu <= 0 and missing_memory <= 0:
             return Offer(-minus_worth, total, count, node)
     return None
-
-
-def _less(one: Shape, other: Shape) -> Shape:
-    return one[0] - other[0], one[1] - other[1]
-
-
-def _more(one: Shape, other: Shape) -> Shape:
-    return one[0] + other[0], one[1] + other[1]
 
 
 # ── all nodes ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -288,7 +282,8 @@ class _Offers:
     def first(self) -> Offer | None:
         """Return the best offer, None if there is none."""
         while self.changed:
-            self._renew(self.changed.pop())
+            if renewed := self._renew(self.changed.pop()):
+                heapq.heappush(self._heap, renewed)
         if len(self._heap) > 2 * len(self._by_node) + 100:
             self._heap = list(self._by_node.values())
             heapq.heapify(self._heap)
@@ -296,11 +291,12 @@ class _Offers:
             offer = self._heap[0]
             if self._by_node.get(offer.node) is not offer:
                 heapq.heappop(self._heap)
-            elif offer.node in self.dearer:
-                heapq.heappop(self._heap)
-                self._renew(offer.node)
-            else:
+            elif offer.node not in self.dearer:
                 return offer
+            elif renewed := self._renew(offer.node):
+                heapq.heapreplace(self._heap, renewed)
+            else:
+                heapq.heappop(self._heap)
         return None
 
     def pop(self) -> Offer:
@@ -310,10 +306,12 @@ class _Offers:
     def push(self, offer: Offer) -> None:
         heapq.heappush(self._heap, offer)
 
-    def _renew(self, node: str) -> None:
+    def _renew(self, node: str) -> Offer | None:
+        """Make the offer of a node anew; whoever asks puts it into the heap."""
         self.dearer.discard(node)
-        self._by_node.pop(node, None)
         offer = self._offer_of(self._rooms[node]) if node in self._rooms else None
-        if offer is not None:
+        if offer is None:
+            self._by_node.pop(node, None)
+        else:
             self._by_node[node] = offer
-            heapq.heappush(self._heap, offer)
+        return offer

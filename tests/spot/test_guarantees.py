@@ -31,7 +31,8 @@ POLICIES = st.builds(
     margin_basis_points=st.sampled_from([0, 500, 5_000]),
     minimum_runtime_seconds=st.sampled_from([0, 60]),
 )
-NUMBERS = st.tuples(st.integers(0, 7), st.integers(0, 7), st.integers(0, 40))
+SIZES = st.sampled_from([0, 0, 0, 1, 1, 2, 2, 3, 5, 7])
+NUMBERS = st.tuples(SIZES, SIZES, st.integers(0, 40))
 EVENTS = st.tuples(st.sampled_from(["bid"] * 6 + ["end"] * 3 + ["gone"] * 3 + ["wait"] * 2 + ["node", "flip"]), NUMBERS)
 DAYS = st.lists(EVENTS, max_size=40)
 

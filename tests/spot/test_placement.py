@@ -62,6 +62,15 @@ def test_nothing_is_placed_on_a_node_that_is_not_ready() -> None:
     assert plan.reasons[wanted].kind == "too_large"
 
 
+def test_one_end_lets_in_all_who_find_room_then() -> None:
+    pool = pool_of(3)
+    large = runs(pool, "a", 3, 9)
+    waiting = [bid(pool, 1, unit_price) for unit_price in (3, 2, 2, 2)]
+    pool.decide()
+    pool.remove(large)
+    assert list(placed(pool.decide())) == waiting[:3]
+
+
 # ── who has to go ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -219,6 +228,19 @@ def test_room_reserved_on_a_node_that_is_lost_is_given_up(*, has_another: bool) 
     plan = pool.decide()
     assert plan.released == (wanted,)
     assert placed(plan) == ({wanted: ("b", set())} if has_another else {})
+
+
+def test_a_decision_that_could_not_be_carried_out_is_taken_back_whole() -> None:
+    pool = pool_of(1, 1)
+    runs(pool, "a", 1, 1), runs(pool, "b", 1, 5)
+    wanted = bid(pool, 1, 9)
+    pool.decide()
+    pool.put_node(Node("a", 1_000, 2_048, is_ready=False))
+    first = pool.state.decide(pool.now)
+    assert (first.released, len(first.starts), len(first.evictions)) == ((wanted,), 1, 1)
+    pool.state.take_back()
+    assert pool.state.lease(wanted) == pool.leases[wanted]
+    assert pool.decide() == first
 
 
 def test_a_node_that_shrank_takes_nobody_in_and_evicts_nobody_by_itself() -> None:
