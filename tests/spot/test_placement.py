@@ -164,6 +164,23 @@ def test_the_node_is_chosen_where_victims_are_least(
     assert placed(pool.decide())[wanted][0] == node
 
 
+def test_a_node_is_not_chosen_before_all_that_could_be_better_were_looked_at() -> None:
+    """For two units a is the cheaper one, and only for three it is not."""
+    pool = pool_of(6, 3)
+    runs(pool, "a", 4, 4), runs(pool, "a", 2, 4)
+    least = runs(pool, "b", 3, 4)
+    wanted = bid(pool, 3, 9)
+    assert placed(pool.decide()) == {wanted: ("b", {least})}
+
+
+def test_the_dearest_of_those_who_could_stay_stays() -> None:
+    pool = pool_of(4)
+    cheap, dear, large = runs(pool, "a", 1, 1), runs(pool, "a", 1, 2), runs(pool, "a", 2, 3)
+    wanted = bid(pool, 3, 9)
+    assert placed(pool.decide()) == {wanted: ("a", {cheap, large})}
+    assert pool.leases[dear].state == "running"
+
+
 def test_whoever_is_not_needed_stays() -> None:
     pool = pool_of(4)
     spared, needed = runs(pool, "a", 1, 1), runs(pool, "a", 3, 2)
