@@ -114,7 +114,7 @@ def names() -> list[str]:
 async def connect(name: str, owner: str, settings: Mapping[str, Any]) -> Backend:
     """Return the backend of that name for one node. It need not be reachable yet. Raises BadSettings."""
     if not OWNER.fullmatch(owner):
-        raise BadSettings(f"An owner is up to 26 of a-z, 0-9 and hyphens inside, and {owner!r} is not.")
+        raise BadSettings(f"An owner is up to 26 of a-z and 0-9, and {owner!r} is not.")
     try:
         return await _find(name)(owner, settings)
     except msgspec.ValidationError as wrong:

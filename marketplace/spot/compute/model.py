@@ -15,9 +15,13 @@ import msgspec
 
 from marketplace.foundation.clock import Instant
 
-OWNER = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,24}[a-z0-9])?")
+OWNER = re.compile(r"[a-z0-9]{1,26}")
 LEASE_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,34}[a-z0-9])?")
 """Joined by a hyphen they are at most 63 characters: a DNS label, hence a container's, a pod's and a host's name."""
+OWNER_LABEL = "marketplace.owner"
+LEASE_LABEL = "marketplace.lease"
+NOBODY = 65_534
+"""The user and the group that every container runs as."""
 
 _HOST = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?\.)*[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?::[0-9]{1,5})?"
 _PATH = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
@@ -80,8 +84,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Container(msgspec.Struct, frozen=True, kw_only=True):
     """What a backend saw. `reference` is the backend's own name for it.
 
-    `started_at` is null until it runs, `finished_at` and `exit_code` until it has ended; a signal's exit code is 128
-    and its number. `out_of_memory` tells the kernel's kill at the memory limit from an exit. `reason` is for people.
+    `started_at` is null until it runs, `finished_at` (never earlier) and `exit_code` until it has ended; a signal's
+    exit code is 128 and its number. `out_of_memory` tells the kernel's kill at the memory limit from an exit.
+    `reason` is for people.
     """
 
     lease_id: str
@@ -94,6 +99,9 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
     def __post_init__(self) -> None:
+        if self.started_at is not None and self.finished_at is not None and self.finished_at < self.started_at:
+            # A Docker Engine notes the end of a container that ends at once before it notes its start.
+            msgspec.structs.force_setattr(self, "finished_at", self.started_at)
         if len(self.reason) > MAX_REASON:
             msgspec.structs.force_setattr(self, "reason", self.reason[: MAX_REASON - 1] + "…")
 

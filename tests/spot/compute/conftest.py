@@ -36,7 +36,7 @@ def simulated_world(tmp_path: Path, clock: SettableClock) -> World:
     return SimulatedWorld(str(tmp_path / "world.db"), clock)
 
 
-@pytest.fixture(params=["simulated"])
+@pytest.fixture(params=["simulated", pytest.param("docker", marks=pytest.mark.slow)])
 def world(request: pytest.FixtureRequest) -> World:
     """Somewhere for containers to run; who asks for it runs in each."""
     found: World = request.getfixturevalue(f"{request.param}_world")
