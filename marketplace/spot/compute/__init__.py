@@ -87,7 +87,7 @@ class Backend(Protocol):
     async def logs(self, lease_id: str, *, lines: int = 100) -> str | None:
         """Return the end of what a container wrote: at most so many lines, MAX_LOG_LINES of them and 64 KiB.
 
-        None where there is no container.
+        None where there is no container; empty where a backend keeps no log after an end that was asked for.
         """
         ...
 

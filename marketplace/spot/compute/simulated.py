@@ -71,7 +71,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of those that end by themselves: with an error, or out of memory."""
 
 
-class Fate(msgspec.Struct, frozen=True, omit_defaults=True):
+class Fate(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What becomes of one container. Durations are in seconds; `run` is null where it runs until it is stopped."""
 
     fails: str = ""
@@ -85,7 +85,7 @@ class Fate(msgspec.Struct, frozen=True, omit_defaults=True):
     """Lines with the numbers from 1, after what is printed."""
 
 
-class _Kept(msgspec.Struct, frozen=True):
+class Kept(msgspec.Struct, frozen=True):
     """A row of the file."""
 
     lease_id: str
@@ -148,7 +148,7 @@ class Simulated:
     async def close(self) -> None:
         self._world.close()
 
-    def _find(self, lease_id: str) -> _Kept | None:
+    def _find(self, lease_id: str) -> Kept | None:
         rows = self._ask(_FIND, (self._owner, lease_id))
         return _kept(rows[0]) if rows else None
 
@@ -159,11 +159,11 @@ class Simulated:
             raise Unavailable(f"the simulated world: {error}") from error
 
 
-def observe(owner: str, kept: _Kept, now: Instant) -> Container:
+def observe(owner: str, kept: Kept, now: Instant) -> Container:
     """Return what there is to be seen at `now`. Pure."""
     fate, began = kept.fate, kept.created_at + round(kept.fate.start * SECOND)
     seen = Container(lease_id=kept.lease_id, reference=f"simulated:{name_of(owner, kept.lease_id)}", state="starting")
-    if kept.stop_at is not None and kept.stop_at < began:
+    if kept.stop_at is not None and kept.stop_at < began and kept.stop_at <= now:
         return _failed(seen, "stopped before it ran")
     if now < began:
         return seen
@@ -223,9 +223,9 @@ def _failed(seen: Container, reason: str) -> Container:
     return msgspec.structs.replace(seen, state="failed", reason=reason)
 
 
-def _kept(row: tuple[Any, ...]) -> _Kept:
+def _kept(row: tuple[Any, ...]) -> Kept:
     lease_id, fate, created_at, stop_at, kill_at = row
-    return _Kept(lease_id, msgspec.json.decode(fate, type=Fate), created_at, stop_at, kill_at)
+    return Kept(lease_id, msgspec.json.decode(fate, type=Fate), created_at, stop_at, kill_at)
 
 
 def _open(file: str | None) -> sqlite3.Connection:

@@ -84,7 +84,7 @@ async def test_no_volume_of_the_host_is_made_or_left(
 async def test_words_and_variables_arrive_as_they_are(engine: Backend, watch: Watcher) -> None:
     words = ("$(id)", "$HOME", "$(NAME)", "$$", "`id`", "; exit 9", "* ~", "a\\nb", "'\"", "--", "é☃")
     environment = {"NAME": "$(id) `id` $PATH $(HOME)", "_": "two\nlines"}
-    command = ("sh", "-c", 'for word; do echo "<$word>"; done; echo "<$NAME>"', "sh", *words)
+    command = ("sh", "-c", 'printf "<%s>\\n" "$@" "$NAME"', "sh", *words)
     await engine.start(
         make_spec({"lease_id": "lease-1", "image": docker.IMAGE, "command": command, "environment": environment})
     )

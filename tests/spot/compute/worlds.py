@@ -38,6 +38,9 @@ FATES = {
 class World(Protocol):
     """Somewhere to run containers; `connect` as often as servers would."""
 
+    keeps_logs: bool
+    """Whether a log can still be read after an end that was asked for."""
+
     async def connect(self, owner: str = "town") -> Backend: ...
 
     def spec(self, lease_id: str, behaviour: Behaviour, **changes: Any) -> Spec: ...
@@ -49,6 +52,8 @@ class World(Protocol):
 
 class SimulatedWorld:
     """The file is the world; every connection is a new server's."""
+
+    keeps_logs = True
 
     def __init__(self, file: str, clock: SettableClock) -> None:
         self._settings = simulated.Settings(file=file)
@@ -71,10 +76,13 @@ class SimulatedWorld:
 class RealWorld:
     """A backend whose containers are processes."""
 
-    def __init__(self, connect: Callable[[str], Any], *, image: str, close: Callable[[], None]) -> None:
+    def __init__(
+        self, connect: Callable[[str], Any], *, image: str, close: Callable[[], None], keeps_logs: bool = True
+    ) -> None:
         self._connect = connect
         self._image = image
         self.close = close
+        self.keeps_logs = keeps_logs
 
     async def connect(self, owner: str = "town") -> Backend:
         backend: Backend = await self._connect(owner)
