@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import subprocess
 import tarfile
 import tempfile
@@ -34,6 +35,8 @@ class Engine:
     def __init__(self, folder: Path, *flags: str) -> None:
         self.folder = folder
         self.url = f"unix://{folder}/docker.sock"
+        self.archive = folder / "busybox.tar"
+        """The only layer of the test images."""
         self._flags = flags
         self._child: Child | None = None
 
@@ -55,10 +58,18 @@ class Engine:
 
     def import_image(self, name: str, *changes: str) -> None:
         """Make an image of busybox; `changes` are lines of a Dockerfile."""
-        archive = self.folder / "busybox.tar"
-        if not archive.exists():
-            _archive_busybox(archive)
-        self.run("import", *(part for change in changes for part in ("-c", change)), str(archive), name)
+        if not self.archive.exists():
+            _archive_busybox(self.archive)
+        self.run("import", *(part for change in changes for part in ("-c", change)), str(self.archive), name)
+
+    def freeze(self) -> None:
+        """SIGSTOP: connections are taken, and nothing is answered."""
+        assert self._child is not None
+        self._child.send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._child is not None
+        self._child.send(signal.SIGCONT)
 
     def tidy(self) -> None:
         """Remove every container."""

@@ -182,14 +182,17 @@ class Docker:
         except aiodocker.DockerError as missing:
             if missing.status != 404 or not self._settings.pull:
                 raise
-        async with asyncio.timeout(self._settings.pull_seconds):
-            try:
+        seconds = self._settings.pull_seconds
+        try:
+            async with asyncio.timeout(seconds):
                 await self._client.images.pull(name)
-            except aiodocker.DockerError as refused:
-                if refused.status == 900:
-                    raise
-                # The engine answers 500 where the registry refused it: that is about the image, not the engine.
-                raise aiodocker.DockerError(404, f"the image cannot be fetched: {refused.message}") from refused
+        except TimeoutError:
+            raise aiodocker.DockerError(404, f"the image did not arrive within {seconds:g} s") from None
+        except aiodocker.DockerError as refused:
+            if refused.status == 900:
+                raise
+            # The engine answers 500 where the registry refused it: that is about the image, not the engine.
+            raise aiodocker.DockerError(404, f"the image cannot be fetched: {refused.message}") from refused
         return dict(await self._client.images.inspect(name))
 
     async def _start_created(self, found: Mapping[str, Any]) -> Container:
@@ -222,7 +225,8 @@ class Docker:
 
     async def _delete(self, container_id: str) -> None:
         with _unless_gone():
-            await self._container(container_id).delete(force=True, v=True)
+            timeout = aiohttp.ClientTimeout(total=self._settings.timeout_seconds)
+            await self._container(container_id).delete(force=True, v=True, timeout=timeout)
 
     def _container(self, name: str) -> DockerContainer:
         return self._client.containers.container(name)

@@ -101,7 +101,7 @@ async def connect(owner: str, settings: Mapping[str, Any]) -> Simulated:
 
 
 class Simulated:
-    """See Backend. Its file is asked directly, not in a thread: a statement takes microseconds."""
+    """See Backend. Its file is asked directly, not in a thread: a statement takes well under a millisecond."""
 
     def __init__(self, owner: str, settings: Settings, now: Callable[[], Instant]) -> None:
         self._owner = owner

@@ -57,7 +57,10 @@ def simulated_world(tmp_path: Path, clock: SettableClock) -> World:
     return SimulatedWorld(str(tmp_path / "world.db"), clock)
 
 
-@pytest.fixture(params=["simulated", pytest.param("docker", marks=pytest.mark.slow), "kubernetes"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("docker", "kubernetes")]
+
+
+@pytest.fixture(params=["simulated", *SLOW])
 def world(request: pytest.FixtureRequest) -> World:
     """Somewhere for containers to run; who asks for it runs in each."""
     found: World = request.getfixturevalue(f"{request.param}_world")

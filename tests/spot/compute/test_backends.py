@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from marketplace.spot import compute
@@ -79,6 +81,17 @@ async def test_a_backend_whose_extra_is_not_installed_says_what_to_install(monke
 async def test_an_owner_is_a_word(owner: str) -> None:
     with pytest.raises(BadSettings, match="owner"):
         await compute.connect("simulated", owner, {})
+
+
+@pytest.mark.parametrize(
+    "backend", [simulated, docker, kubernetes], ids=lambda module: module.__name__.rpartition(".")[2]
+)
+def test_every_setting_of_a_backend_is_documented(backend: Any) -> None:
+    chapters = re.split(r"^## ", tree.text(Path("docs/guide/backends.md")), flags=re.MULTILINE)
+    (chapter,) = [it for it in chapters if it.startswith(backend.__name__.rpartition(".")[2] + "\n")]
+    rows = re.findall(r"^\| (`.*?) \|", chapter, re.MULTILINE)
+    documented = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(documented) == sorted(field.name for field in msgspec.structs.fields(backend.Settings))
 
 
 # ── specifications ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from marketplace.spot.compute import Backend, BadSettings, Unavailable, connect
-from tests.services import docker, postgres
+from tests.services import docker, postgres, registry
 from tests.services.children import free_port
-from tests.spot.compute.worlds import RealWorld, Watcher, make_spec
+from tests.spot.compute.worlds import RealWorld, Watcher, expect_unavailable, make_spec
 
 pytestmark = pytest.mark.slow
 
@@ -128,11 +128,77 @@ async def test_more_cpu_than_the_machine_has_is_a_failure(engine: Backend, docke
 
 async def test_an_engine_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     absent = await connect("docker", "town", {"url": f"unix://{tmp_path}/none.sock"})
-    spec = make_spec({"lease_id": "lease-1", "image": docker.IMAGE})
-    for call in (absent.capacity(), absent.containers(), absent.start(spec), absent.stop("lease-1", grace_seconds=1)):
-        with pytest.raises(Unavailable):
-            await call
+    await expect_unavailable(absent)
     await absent.close()
+
+
+async def test_an_engine_that_never_answers_is_unavailable(
+    docker_world: RealWorld, docker_engine: docker.Engine
+) -> None:
+    patient = await docker_world.connect()
+    await patient.start(docker_world.spec("lease-1", "runs"))
+    hasty = await connect("docker", "town", {"url": docker_engine.url, "timeout_seconds": 0.3})
+    assert len(await hasty.containers()) == 1
+    docker_engine.freeze()
+    try:
+        await expect_unavailable(hasty)
+    finally:
+        docker_engine.thaw()
+    assert len(await hasty.containers()) == 1
+    await hasty.close()
+    await patient.close()
+
+
+# ── images ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def image_registry(docker_engine: docker.Engine) -> Iterator[registry.Registry]:
+    with registry.Registry(docker_engine.archive) as running:
+        yield running
+
+
+async def connect_pulling(engine: docker.Engine, **settings: object) -> Backend:
+    return await connect("docker", "town", {"url": engine.url, "network": "none", **settings})
+
+
+@pytest.mark.usefixtures("docker_world")
+async def test_an_image_that_is_not_there_is_fetched_once_by_tag_or_by_digest(
+    docker_engine: docker.Engine, image_registry: registry.Registry
+) -> None:
+    pulling = await connect_pulling(docker_engine)
+    names = [f"{image_registry.image}:1", f"{image_registry.image}@{registry.digest(image_registry.manifest)}"]
+    for number, name in enumerate(names):
+        spec = {"lease_id": f"lease-{number}", "image": name, "command": ("sleep", "1000")}
+        assert (await pulling.start(make_spec(spec))).state == "running"
+    asked = image_registry.requests
+    assert asked > 0
+    await pulling.start(make_spec({"lease_id": "lease-9", "image": names[0], "command": ("sleep", "1000")}))
+    assert image_registry.requests == asked
+    await pulling.close()
+
+
+@pytest.mark.usefixtures("docker_world")
+async def test_an_image_that_cannot_be_fetched_is_a_failure_and_says_so(
+    docker_engine: docker.Engine, image_registry: registry.Registry
+) -> None:
+    pulling = await connect_pulling(docker_engine)
+    for name in (f"{image_registry.image}:2", image_registry.image, f"127.0.0.1:{free_port()}/none:1"):
+        failed = await pulling.start(make_spec({"lease_id": "lease-1", "image": name}))
+        assert (failed.state, "cannot be fetched" in failed.reason) == ("failed", True)
+    assert await pulling.containers() == []
+    await pulling.close()
+
+
+@pytest.mark.usefixtures("docker_world")
+async def test_a_registry_that_never_answers_is_not_waited_for_longer_than_was_set(
+    docker_engine: docker.Engine, image_registry: registry.Registry
+) -> None:
+    image_registry.silent = True
+    pulling = await connect_pulling(docker_engine, pull_seconds=1)
+    failed = await pulling.start(make_spec({"lease_id": "lease-1", "image": f"{image_registry.image}:3"}))
+    assert (failed.state, failed.reason) == ("failed", "the image did not arrive within 1 s")
+    await pulling.close()
 
 
 # ── a remote engine ──────────────────────────────────────────────────────────────────────────────────────────────────

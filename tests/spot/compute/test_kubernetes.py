@@ -15,7 +15,7 @@ from marketplace.spot.compute import Backend, BadSettings, Capacity, Unavailable
 from marketplace.spot.compute.kubernetes import Settings, pod_manifest
 from tests.services import kubernetes as service
 from tests.services.children import free_port
-from tests.spot.compute.worlds import RealWorld, Watcher, make_spec
+from tests.spot.compute.worlds import RealWorld, Watcher, expect_unavailable, make_spec
 
 
 @pytest.fixture
@@ -182,21 +182,6 @@ async def test_an_api_that_is_not_there_is_unavailable(cluster: service.Cluster,
     absent = await connect("kubernetes", "town", {"kubeconfig": str(tmp_path / "config")})
     await expect_unavailable(absent)
     await absent.close()
-
-
-async def expect_unavailable(backend: Backend) -> None:
-    spec = make_spec({"lease_id": "lease-1", "image": service.IMAGE})
-    for call in (
-        backend.start(spec),
-        backend.stop("lease-1", grace_seconds=1),
-        backend.remove("lease-1"),
-        backend.inspect("lease-1"),
-        backend.containers(),
-        backend.logs("lease-1"),
-        backend.capacity(),
-    ):
-        with pytest.raises(Unavailable):
-            await call
 
 
 @pytest.mark.parametrize(

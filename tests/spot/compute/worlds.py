@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
 import anyio
+import pytest
 
 from marketplace.foundation.clock import SECOND
-from marketplace.spot.compute import Backend, Container, Spec, simulated
+from marketplace.spot.compute import Backend, Container, Spec, Unavailable, simulated
 from tests.services.clock import SettableClock
 
 Behaviour = Literal["runs", "stubborn", "ends", "eats", "counts", "no image", "no program"]
@@ -99,6 +100,22 @@ class RealWorld:
 
 def make_spec(fields: Mapping[str, Any]) -> Spec:
     return Spec(**{"cpu_millis": 100, "memory_mib": 16, **fields})
+
+
+async def expect_unavailable(backend: Backend) -> None:
+    """Every call says that the backend does not answer, and says so soon."""
+    spec = make_spec({"lease_id": "lease-1", "image": "any"})
+    for call in (
+        backend.start(spec),
+        backend.stop("lease-1", grace_seconds=1),
+        backend.remove("lease-1"),
+        backend.inspect("lease-1"),
+        backend.containers(),
+        backend.logs("lease-1"),
+        backend.capacity(),
+    ):
+        with anyio.fail_after(5), pytest.raises(Unavailable):
+            await call
 
 
 class Watcher:
