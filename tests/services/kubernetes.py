@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -163,11 +163,11 @@ class Cluster:
     def list(self, kind: str, things: dict[str, Json], query: Json) -> Json:
         """Return a page: `limit` things after the name in `continue`, with the version that it is of."""
         with self.lock:
-            wanted = dict(part.split("=", 1) for part in query.get("labelSelector", "").split(",") if part)
+            wanted = [part.split("=", 1) for part in query.get("labelSelector", "").split(",") if part]
             found = [
                 copy.deepcopy(thing)
                 for _, thing in sorted(things.items())
-                if wanted.items() <= thing["metadata"].get("labels", {}).items()
+                if is_selected(thing["metadata"].get("labels", {}), wanted)
             ]
             after, limit = query.get("continue", ""), int(query.get("limit", 0))
             if after and self.pages_grow_old:
@@ -293,6 +293,11 @@ def check_pod(pod: Json) -> None:
     for field, is_met in rules.items():
         if not is_met:
             raise Refused(422, "Invalid", f'Pod "{metadata["name"]}" is invalid: {field}')
+
+
+def is_selected(labels: Mapping[str, str], wanted: Sequence[Sequence[str]]) -> bool:
+    """Whether labels are as wanted: a key with its value, or a key alone that has any."""
+    return all(labels.get(key) == value[0] if value else key in labels for key, *value in wanted)
 
 
 def rfc3339(moment: datetime | None = None) -> str:

@@ -128,8 +128,8 @@ class Docker:
 
     async def containers(self) -> list[Container]:
         with _answering():
-            labels = {"label": [f"{OWNER_LABEL}={self._owner}"]}
-            listed = await self._client.containers.list(all=True, filters=labels)
+            ours = {"label": [f"{OWNER_LABEL}={self._owner}", LEASE_LABEL]}
+            listed = await self._client.containers.list(all=True, filters=ours)
             turns = asyncio.Semaphore(_AT_ONCE)
 
             async def look(container_id: str) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 import httpx2
 import msgspec
 import yaml
-from lightkube import AsyncClient, KubeConfig
+from lightkube import AsyncClient, KubeConfig, operators
 from lightkube.core.exceptions import ApiError, ConfigError
 from lightkube.models.core_v1 import ContainerStateTerminated
 from lightkube.resources.core_v1 import Node, Pod, ResourceQuota
@@ -145,7 +145,9 @@ class Kubernetes:
 
     async def containers(self) -> list[Container]:
         with _answering():
-            pods = self._client.list(Pod, labels={OWNER_LABEL: self._owner}, chunk_size=_PAGE)
+            pods = self._client.list(
+                Pod, labels={OWNER_LABEL: self._owner, LEASE_LABEL: operators.exists()}, chunk_size=_PAGE
+            )
             return sorted([observe(pod) async for pod in pods], key=lambda seen: seen.lease_id)
 
     async def logs(self, lease_id: str, *, lines: int = 100) -> str | None:

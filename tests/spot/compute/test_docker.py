@@ -96,12 +96,13 @@ async def test_words_and_variables_arrive_as_they_are(engine: Backend, watch: Wa
 async def test_a_container_of_that_name_that_is_not_ours_is_left_alone(
     engine: Backend, docker_engine: docker.Engine, docker_world: RealWorld
 ) -> None:
-    docker_engine.run("create", "--network=none", "--name", "town-lease-1", docker.IMAGE)
+    docker_engine.run("create", "--network=none", "--name=town-lease-1", docker.IMAGE)
+    docker_engine.run("create", "--network=none", "--name=town-lease-2", "--label=marketplace.owner=town", docker.IMAGE)
     failed = await engine.start(docker_world.spec("lease-1", "runs"))
     assert (failed.state, "not ours" in failed.reason) == ("failed", True)
     await engine.stop("lease-1", grace_seconds=0)
     await engine.remove("lease-1")
-    assert await engine.inspect("lease-1") is None
+    assert (await engine.inspect("lease-1"), await engine.containers()) == (None, [])
     assert docker_engine.run("inspect", "-f", "{{.State.Status}}", "town-lease-1") == "created"
 
 

@@ -74,6 +74,9 @@ async def test_a_pod_of_that_name_that_is_not_ours_is_left_alone(cluster: servic
     theirs = manifest()
     theirs["metadata"]["labels"] = {"app": "database"}
     cluster.create(theirs)
+    half = manifest("lease-2")
+    del half["metadata"]["labels"]["marketplace.lease"]
+    cluster.create(half)
     failed = await backend.start(make_spec({"lease_id": "lease-1", "image": service.IMAGE}))
     assert (failed.state, "not ours" in failed.reason) == ("failed", True)
     await backend.stop("lease-1", grace_seconds=0)
