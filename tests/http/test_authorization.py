@@ -316,6 +316,18 @@ def test_an_admin_may_do_everything_for_anyone(server: Keyed, name: str, things:
     assert answer.is_success, answer.text
 
 
+def test_a_member_reads_its_own_entries_of_the_log_and_those_of_nobody(server: Keyed) -> None:
+    for who in ("ann", "bob"):
+        server.done(who, "POST", f"{MARKET}/bids", json={"volume": 1, "price": 0})
+    head = server.done("admin", "GET", "/api/v1/events?lane=hours")["head"]
+    for who, seen in (("ann", {"ann"}), ("bob", {"bob"}), ("admin", {"ann", "bob"})):
+        page = server.done(who, "GET", f"/api/v1/events?lane=hours&after={head - 2}")
+        assert {item["member"] for item in page["items"]} == seen
+        assert (page["next"], page["head"]) == (head, head), "what others did is passed over, and not waited for"
+    public = server.done("ann", "GET", "/api/v1/events?lane=addresses&kind=network_created")["items"]
+    assert public[0]["subject"] == "default"
+
+
 def test_money_goes_to_members_alone(server: Keyed, things: dict[str, Any]) -> None:
     before = server.done("bob", "GET", "/api/v1/wallets/bob")
     paid = server.call("bob", "POST", "/api/v1/transfers", json={"to": "nobody", "amount": "1"})
