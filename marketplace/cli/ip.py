@@ -13,8 +13,6 @@ from marketplace.cli import terminal
 from marketplace.cli.connection import DEFAULT_URL, Key, Url, connect
 
 if TYPE_CHECKING:
-    from msgspec import Struct
-
     from marketplace.client import Client
     from marketplace.wire import addresses
 
@@ -76,7 +74,7 @@ def release(
             client.release_ip(vm_id, network=network) if vm_id else client.release_address(str(ip), network=network)
         )
     if json:
-        _print_json(released)
+        terminal.print_json(released)
     else:
         terminal.output().print(f"{released.vm_id} gave {released.ip} back.", soft_wrap=True)
 
@@ -113,7 +111,7 @@ def list_(
         found = list(itertools.islice(client.assigned_ips(network=network, page_size=page), limit + 1))
     rows = found[:limit]
     if json:
-        _print_json(*rows)
+        terminal.print_json(*rows)
     else:
         _print_many(rows, nothing="No assignments.")
     if len(found) > limit:
@@ -125,7 +123,7 @@ def stats(*, network: Network = None, json: Json = False, url: Url = DEFAULT_URL
     with connect(url, key) as client:
         found = client.ip_stats(network=network)
     if json:
-        _print_json(found)
+        terminal.print_json(found)
     else:
         _print_stats([(network, found)])
 
@@ -135,7 +133,7 @@ def networks(*, json: Json = False, url: Url = DEFAULT_URL, key: Key = None) -> 
     with connect(url, key) as client:
         found = list(client.networks())
         if json:
-            _print_json(*found)
+            terminal.print_json(*found)
         else:
             _print_stats(_counted(client, found))
 
@@ -192,7 +190,7 @@ def _counted(client: Client, found: list[addresses.Network]) -> list[tuple[str |
 
 def _print_one(one: addresses.Assignment, *, as_json: bool) -> None:
     if as_json:
-        _print_json(one)
+        terminal.print_json(one)
     else:
         gateway = f", gateway {one.gateway}" if one.gateway else ""
         terminal.output().print(f"{one.vm_id} has {one.ip} in {one.network}{gateway}.", soft_wrap=True)
@@ -213,11 +211,3 @@ def _print_stats(rows: list[tuple[str | None, addresses.Stats]]) -> None:
         counts = (one.total, one.allocated, one.reserved, one.resting, one.available)
         terminal.add_row(shown, *([name] if names else []), one.network, one.gateway, *counts)
     terminal.output().print(shown if rows else "No networks.")
-
-
-def _print_json(*rows: Struct) -> None:
-    """Print a JSON document a line."""
-    import msgspec
-
-    for row in rows:
-        terminal.output().out(msgspec.json.encode(row).decode(), highlight=False)

@@ -9,10 +9,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from msgspec import Struct
 
 PIPE_COLUMNS = 1000
 """So wide that no line of a table is broken; a pipe has no edge."""
@@ -48,3 +52,11 @@ def table(*columns: str, title: str | None = None, right: Sequence[str] = ()) ->
 def add_row(to: Table, *cells: Cell, style: str | None = None) -> None:
     """Add a row; None is shown as a dash."""
     to.add_row(*(cell if isinstance(cell, Text) else "–" if cell is None else str(cell) for cell in cells), style=style)
+
+
+def print_json(*rows: Struct) -> None:
+    """Print a JSON document a line, for other programs."""
+    import msgspec
+
+    for row in rows:
+        output().out(msgspec.json.encode(row).decode(), highlight=False)

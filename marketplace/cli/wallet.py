@@ -11,8 +11,6 @@ from marketplace.cli import terminal
 from marketplace.cli.connection import DEFAULT_URL, Key, Url, connect
 
 if TYPE_CHECKING:
-    from msgspec import Struct
-
     from marketplace.wire import ledger
 
 CREDIT = "credit"
@@ -29,7 +27,7 @@ def show(username: str, *, json: Json = False, url: Url = DEFAULT_URL, key: Key 
     with connect(url, key) as client:
         found = client.wallet(username)
     if json:
-        _print_json(found)
+        terminal.print_json(found)
         return
     numbers = ("balance", "held", "available", "credit limit", "low balance")
     shown = terminal.table("asset", *numbers, right=numbers)
@@ -61,7 +59,7 @@ def statement(
         found = list(itertools.islice(client.statement(username, asset=asset, page_size=page), limit + 1))
     rows = found[:limit]
     if json:
-        _print_json(*rows)
+        terminal.print_json(*rows)
     else:
         _print_lines(rows)
     if len(found) > limit:
@@ -173,7 +171,7 @@ def set_(
             username, asset=asset, low_balance=low, credit_limit=UNSET if credit_limit is None else credit_limit
         )
     if json:
-        _print_json(changed)
+        terminal.print_json(changed)
         return
     threshold = f"told of below {changed.low_balance}" if changed.low_balance else "never told of"
     terminal.output().print(f"{username}: credit limit {changed.credit_limit} {asset}, {threshold}.", soft_wrap=True)
@@ -184,7 +182,7 @@ def set_(
 
 def _print_movement(done: ledger.Movement, *, as_json: bool) -> None:
     if as_json:
-        _print_json(done)
+        terminal.print_json(done)
         return
     to = f" to {done.to}" if done.to else ""
     terminal.output().print(
@@ -211,11 +209,3 @@ def _print_lines(rows: list[ledger.Line]) -> None:
             one.caused_by.seq,
         )
     terminal.output().print(shown if rows else "Nothing has happened yet.")
-
-
-def _print_json(*rows: Struct) -> None:
-    """Print a JSON document a line."""
-    import msgspec
-
-    for row in rows:
-        terminal.output().out(msgspec.json.encode(row).decode(), highlight=False)

@@ -11,8 +11,6 @@ from marketplace.cli import terminal
 from marketplace.cli.connection import DEFAULT_URL, Key, Url, connect
 
 if TYPE_CHECKING:
-    from msgspec import Struct
-
     from marketplace.wire import webhooks
 
 Json = Annotated[bool, Parameter(negative="", help="A JSON document, for other programs.")]
@@ -48,7 +46,7 @@ def add(
     with connect(url, key) as client:
         made = client.create_webhook(target, username=username, topics=topic, kinds=kind, all_members=all_members)
     if json:
-        _print_json(made)
+        terminal.print_json(made)
     else:
         terminal.output().print(f"Webhook {made.webhook.webhook_id} sends to {made.webhook.url}.", soft_wrap=True)
         terminal.output().print(f"Its secret, shown this once: {made.secret}", soft_wrap=True)
@@ -65,7 +63,7 @@ def list_(*, username: str | None = None, json: Json = False, url: Url = DEFAULT
     with connect(url, key) as client:
         found = list(client.webhooks(username))
     if json:
-        _print_json(*found)
+        terminal.print_json(*found)
         return
     shown = terminal.table("id", "member", "url", "topics", "kinds", "state", "reason", right=("id",))
     for one in found:
@@ -162,7 +160,7 @@ def log(
         page = min(max(limit, 1), 500)
         found = list(itertools.islice(client.webhook_deliveries(webhook_id, lane, state=state, page_size=page), limit))
     if json:
-        _print_json(*found)
+        terminal.print_json(*found)
         return
     shown = terminal.table("message", "state", "attempts", "last", "next", right=("attempts",))
     for one in found:
@@ -204,11 +202,3 @@ def _last(one: webhooks.Delivery) -> str | None:
 
 def _moment(at: object) -> str | None:
     return None if at is None else f"{at:%Y-%m-%d %H:%M:%S}"
-
-
-def _print_json(*rows: Struct) -> None:
-    """Print a JSON document a line."""
-    import msgspec
-
-    for row in rows:
-        terminal.output().out(msgspec.json.encode(row).decode(), highlight=False)

@@ -64,9 +64,6 @@ class Caller(msgspec.Struct, frozen=True):
         """The only member whose things it may touch; None where it may touch anyone's."""
         return None if self.is_admin else self.username
 
-    def may(self, scope: ScopeName) -> bool:
-        return scope in self.scopes or self.is_admin
-
     def require(self, *scopes: ScopeName) -> None:
         """Raise ScopeNeeded unless it has one of the scopes."""
         if not self.is_admin and self.scopes.isdisjoint(scopes):

@@ -184,7 +184,9 @@ def test_every_event_has_the_positions_behind_it_as_its_id(http: httpx.Client) -
                 seen.append(line)
             if len(seen) == 3:
                 break
-    assert seen == ["id: hours:0,addresses:0", "id: hours:1,addresses:0", "id: hours:1,addresses:1"]
+    # Which of two lanes is read first is nobody's promise.
+    assert seen[0::2] == ["id: hours:0,addresses:0", "id: hours:1,addresses:1"]
+    assert seen[1] in ("id: hours:1,addresses:0", "id: hours:0,addresses:1")
 
 
 def test_a_stream_that_is_open_does_not_keep_the_server_from_ending(server: Server, http: httpx.Client) -> None:
