@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import hypothesis
 import pytest
 
-from tests.services import postgres
+from tests.services import postgres, scratch
 from tests.services.clock import SettableClock
 from tests.services.relay import Relay
 from tests.services.server import Server
@@ -32,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    scratch.use()
     hypothesis.settings.load_profile("long" if config.getoption("--soak") else "usual")
 
 
