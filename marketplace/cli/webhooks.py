@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
@@ -157,15 +156,19 @@ def log(
         How many at most.
     """
     with connect(url, key) as client:
-        page = min(max(limit, 1), 500)
-        found = list(itertools.islice(client.webhook_deliveries(webhook_id, lane, state=state, page_size=page), limit))
-    if json:
-        terminal.print_json(*found)
-        return
+        terminal.print_first(
+            limit,
+            lambda size: client.webhook_deliveries(webhook_id, lane, state=state, page_size=size),
+            _print_deliveries,
+            as_json=json,
+        )
+
+
+def _print_deliveries(rows: list[webhooks.Delivery]) -> None:
     shown = terminal.table("message", "state", "attempts", "last", "next", right=("attempts",))
-    for one in found:
+    for one in rows:
         terminal.add_row(shown, one.message_id, one.state, len(one.attempts), _last(one), _moment(one.next_attempt_at))
-    terminal.output().print(shown if found else "Nothing was sent.")
+    terminal.output().print(shown if rows else "Nothing was sent.")
 
 
 def replay(
