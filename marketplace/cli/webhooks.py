@@ -48,7 +48,7 @@ def add(
         terminal.print_json(made)
     else:
         terminal.output().print(f"Webhook {made.webhook.webhook_id} sends to {made.webhook.url}.", soft_wrap=True)
-        terminal.output().print(f"Its secret, shown this once: {made.secret}", soft_wrap=True)
+        _print_secret(made.webhook.webhook_id, made.secret)
 
 
 def list_(*, username: str | None = None, json: Json = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
@@ -116,7 +116,7 @@ def rotate(webhook_id: int, *, url: Url = DEFAULT_URL, key: Key = None) -> None:
     """
     with connect(url, key) as client:
         made = client.rotate_webhook(webhook_id)
-    terminal.output().print(f"Its secret, shown this once: {made.secret}", soft_wrap=True)
+    _print_secret(webhook_id, made.secret)
 
 
 def try_(webhook_id: int, *, url: Url = DEFAULT_URL, key: Key = None) -> None:
@@ -188,6 +188,16 @@ def replay(
     with connect(url, key) as client:
         found = client.replay_events(webhook_id, lane, from_seq=from_seq, to_seq=to_seq)
     terminal.output().print(f"On their way: {found.deliveries}.")
+
+
+def _print_secret(webhook_id: int, secret: str | None) -> None:
+    """Print a new secret. Raises Stop where only a copy of the request was answered, which is told no secret."""
+    if secret is None:
+        raise terminal.Stop(
+            "The answer was lost on its way, and the secret with it: "
+            f"`marketplace webhooks rotate {webhook_id}` makes another one."
+        )
+    terminal.output().print(f"Its secret, shown this once: {secret}", soft_wrap=True)
 
 
 def _change(webhook_id: int, state: webhooks.WebhookState, *, url: str, key: str | None) -> None:

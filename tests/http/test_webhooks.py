@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -50,8 +52,26 @@ def test_a_webhook_is_made_and_its_secret_shown_once(hooks: Client) -> None:
 def test_a_copy_under_the_same_key_makes_one_webhook(hooks: Client) -> None:
     body, key = {"url": URL, "username": "u1"}, {"Idempotency-Key": "k"}
     first, copy = (hooks.post(HOOKS, json=body, headers=key) for _ in range(2))
-    assert (first.content, copy.headers["idempotent-replayed"]) == (copy.content, "true")
+    assert first.json()["secret"].startswith("whsec_")
+    assert "idempotent-replayed" not in first.headers
+    assert (copy.json(), copy.headers["idempotent-replayed"]) == (first.json() | {"secret": None}, "true")
     assert len(hooks.get(HOOKS).json()["items"]) == 1
+
+
+def test_a_copy_under_the_same_key_replaces_a_secret_once(hooks: Client) -> None:
+    path, key = f"{HOOKS}/{make(hooks)['webhook']['webhook_id']}/rotate", {"Idempotency-Key": "k"}
+    first, copy = (hooks.post(path, headers=key) for _ in range(2))
+    assert first.json()["secret"].startswith("whsec_")
+    assert (copy.json(), copy.headers["idempotent-replayed"]) == (first.json() | {"secret": None}, "true")
+
+
+def test_no_secret_is_among_the_stored_answers(hooks: Client, sqlite_url: str) -> None:
+    made = hooks.post(HOOKS, json={"url": URL, "username": "u1"}, headers={"Idempotency-Key": "k1"}).json()
+    hooks.post(f"{HOOKS}/{made['webhook']['webhook_id']}/rotate", headers={"Idempotency-Key": "k2"})
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as books:
+        answers = [body for (body,) in books.execute("SELECT body FROM answers")]
+    assert len(answers) == 2
+    assert "whsec_" not in "".join(answers)
 
 
 @pytest.mark.parametrize(
