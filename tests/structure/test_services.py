@@ -51,7 +51,7 @@ def relay(postgres_cluster: postgres.Cluster, start_relay: Callable[[int], Relay
 
 
 async def insert_in_a_transaction(url: str, number: int) -> None:
-    connection = await asyncpg.connect(url, timeout=5)
+    connection = await asyncpg.connect(url, timeout=30)
     try:
         async with connection.transaction():
             await connection.execute("INSERT INTO effects VALUES ($1)", number)
