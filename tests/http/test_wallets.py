@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.http.conftest import Client, Serve
+from tests.http.conftest import Client, Serve, serving
 from tests.http.test_gate import assert_problem
 
 REPLAYED = "idempotent-replayed"
@@ -18,6 +18,13 @@ MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 def bank(serve: Serve) -> Any:
     """An application of the test's own, whose wallets open with nothing."""
     with serve(open_starting_credits=0) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def idle_bank(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One for all requests that are to do nothing."""
+    with serving(tmp_path_factory.mktemp("idle") / "bank.db", open_starting_credits=0) as client:
         yield client
 
 
@@ -103,10 +110,10 @@ def test_a_wallet_opens_with_the_credits_that_the_settings_say(client: Client) -
         (None, "invalid"),
     ],
 )
-def test_what_is_no_amount_is_refused_by_name(bank: Client, amount: Any, code: str) -> None:
-    document = assert_problem(deposit(bank, "ann", amount), 400, code)
+def test_what_is_no_amount_is_refused_by_name(idle_bank: Client, amount: Any, code: str) -> None:
+    document = assert_problem(deposit(idle_bank, "ann", amount), 400, code)
     assert document["field"] == "amount"
-    assert bank.get("/api/v1/events?lane=money").json()["next"] == 0
+    assert idle_bank.get("/api/v1/events?lane=money").json()["next"] == 0
 
 
 @pytest.mark.parametrize(
@@ -125,9 +132,9 @@ def test_what_is_no_amount_is_refused_by_name(bank: Client, amount: Any, code: s
         ({"username": None}, "username"),
     ],
 )
-def test_a_wrong_field_of_a_transfer_is_named(bank: Client, fields: dict[str, Any], field: str) -> None:
+def test_a_wrong_field_of_a_transfer_is_named(idle_bank: Client, fields: dict[str, Any], field: str) -> None:
     body = {"username": "ann", "to": "bob", "amount": "1", **fields}
-    answer = bank.post("/api/v1/transfers", json=body)
+    answer = idle_bank.post("/api/v1/transfers", json=body)
     assert (answer.status_code, answer.json()["field"]) == (400, field)
 
 
@@ -137,8 +144,8 @@ def test_an_unknown_asset_is_404(bank: Client) -> None:
 
 
 @pytest.mark.parametrize("username", [".", "..", " ann", "ann%20", "a%0Ab", "x" * 129])
-def test_a_name_that_cannot_be_is_no_wallet(bank: Client, username: str) -> None:
-    assert bank.get(f"/api/v1/wallets/{username}").status_code in (400, 404)
+def test_a_name_that_cannot_be_is_no_wallet(idle_bank: Client, username: str) -> None:
+    assert idle_bank.get(f"/api/v1/wallets/{username}").status_code in (400, 404)
 
 
 @pytest.mark.parametrize("username", ["ann", "Zoë", "a b", "a:b@c", "100%25", "?", "#1"])
@@ -232,8 +239,8 @@ def test_a_line_leads_to_the_entry_of_the_log_that_caused_it(bank: Client) -> No
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "after=x", "after=" + "0" * 47, "asset=A"])
-def test_a_wrong_parameter_of_a_statement_is_named(bank: Client, query: str) -> None:
-    answer = bank.get(f"/api/v1/wallets/ann/statement?{query}")
+def test_a_wrong_parameter_of_a_statement_is_named(idle_bank: Client, query: str) -> None:
+    answer = idle_bank.get(f"/api/v1/wallets/ann/statement?{query}")
     assert_problem(answer, 400, "invalid")
     assert answer.json()["field"] == query.partition("=")[0]
 

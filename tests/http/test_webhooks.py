@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.http.conftest import Client, Serve
+from tests.http.conftest import Client, Serve, serving
 from tests.http.test_gate import assert_problem
 
 HOOKS = "/api/v1/webhooks"
@@ -20,6 +20,13 @@ URL = "https://hooks.example.org/market"
 def hooks(serve: Serve) -> Iterator[Client]:
     """An application of the test's own, that sends nothing."""
     with serve(jobs=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def no_hooks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """One for all requests that are to do nothing."""
+    with serving(tmp_path_factory.mktemp("idle") / "hooks.db", jobs=False) as client:
         yield client
 
 
@@ -91,9 +98,9 @@ def test_no_secret_is_among_the_stored_answers(hooks: Client, sqlite_url: str) -
         ({"url": URL, "username": "u1", "secret": "whsec_mine"}, "secret", "invalid"),
     ],
 )
-def test_a_wrong_webhook_is_refused_and_none_is_made(hooks: Client, body: Any, field: str, code: str) -> None:
-    assert assert_problem(hooks.post(HOOKS, json=body), 400, code)["field"] == field
-    assert hooks.get(HOOKS).json()["items"] == []
+def test_a_wrong_webhook_is_refused_and_none_is_made(no_hooks: Client, body: Any, field: str, code: str) -> None:
+    assert assert_problem(no_hooks.post(HOOKS, json=body), 400, code)["field"] == field
+    assert no_hooks.get(HOOKS).json()["items"] == []
 
 
 def test_a_host_that_the_operator_allows_is_taken(serve: Serve) -> None:
@@ -134,8 +141,8 @@ def test_a_webhook_is_changed_disabled_and_deleted(hooks: Client) -> None:
         ("POST", "/replay", {"lane": "hours", "from_seq": 1, "to_seq": 1}),
     ],
 )
-def test_a_webhook_that_is_not_there(hooks: Client, method: str, path: str, body: Any) -> None:
-    assert_problem(hooks.request(method, f"{HOOKS}/17{path}", json=body), 404, "events.unknown_webhook")
+def test_a_webhook_that_is_not_there(no_hooks: Client, method: str, path: str, body: Any) -> None:
+    assert_problem(no_hooks.request(method, f"{HOOKS}/17{path}", json=body), 404, "events.unknown_webhook")
 
 
 def test_a_secret_is_replaced(hooks: Client) -> None:
