@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -148,12 +149,43 @@ def test_a_name_that_cannot_be_is_no_wallet(idle_bank: Client, username: str) ->
     assert idle_bank.get(f"/api/v1/wallets/{username}").status_code in (400, 404)
 
 
-@pytest.mark.parametrize("username", ["ann", "Zoë", "a b", "a:b@c", "100%25", "?", "#1"])
-def test_any_other_name_is(bank: Client, username: str) -> None:
-    from urllib.parse import quote, unquote
+SLASHED = ["a/b", "/", "//", "/a", "a/", "a//b", "../ann", "Zoë/ünal", "a/?b=1#c", "a/statement", "\ufdd0/"]
 
-    name = unquote(username)
-    assert deposit(bank, quote(name, safe=""), "1").json()["username"] == name
+
+@pytest.mark.parametrize("name", ["ann", "Zoë", "a b", "a:b@c", "100%", "?", "#1", "\ufdd0", *SLASHED])
+def test_any_other_name_is(bank: Client, name: str) -> None:
+    for spelled in (quote(name, safe=""), quote(name, safe="").replace("%2F", "%2f")):
+        assert deposit(bank, spelled, "2").json()["username"] == name
+    path = f"/api/v1/wallets/{quote(name, safe='')}"
+    assert bank.post(f"{path}/withdrawals", json={"amount": "1"}).json()["username"] == name
+    assert bank.patch(path, json={"low_balance": "5"}).json()["low_balance"] == "5.00"
+    assert bank.get(path).json()["username"] == name
+    lines = bank.get(f"{path}/statement?limit=2").json()
+    assert [line["balance"] for line in lines["items"]] == ["3.00", "4.00"]
+    assert len(bank.get(f"{path}/statement?limit=2&after={lines['next']}").json()["items"]) == 1
+
+
+def test_names_that_differ_by_a_slash_have_wallets_and_keys_of_their_own(bank: Client) -> None:
+    headers = {"Idempotency-Key": "k"}
+    names = ("a/b", "ab", "a//b", "/a/b")
+    for name in names:
+        assert deposit(bank, quote(name, safe=""), "1").json()["balance"] == "1.00"
+    paths = [f"/api/v1/wallets/{quote(name, safe='')}/deposits" for name in names]
+    first, copy, *others = (bank.post(path, json={"amount": "1"}, headers=headers) for path in [paths[0], *paths])
+    assert first.json() == copy.json()
+    assert first.json()["balance"] == "2.00"
+    for other in others:
+        assert_problem(other, 422, "idempotency_mismatch")
+
+
+def test_a_slash_that_is_not_encoded_parts_a_path_and_one_that_is_does_not(bank: Client) -> None:
+    deposit(bank, "a%2Fb", "1")
+    assert_problem(bank.get("/api/v1/wallets/a/b"), 404, "no_such_path")
+    assert_problem(bank.get("/api/v1%2Fwallets/a"), 404, "no_such_path")
+    assert_problem(bank.get("/api/v1/hours/markets/de%2Ffault"), 400, "invalid")
+    assert_problem(bank.get("/docs/assets/..%2Fdocs.py"), 404, "no_such_path")
+    assert_problem(bank.get("/api/v1/wallets/a%2Fb%00"), 404, "no_such_path")
+    assert_problem(bank.get("/api/v1/wallets/a%00b"), 400, "invalid")
 
 
 # ── once ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
