@@ -48,6 +48,7 @@ async def test_deliveries_are_behind_until_the_last_receiver_has_taken_it(post: 
     await clerk.bids("u1")
     post.clock.advance(10)
     await clerk.bids("u1", "u2")
+    both: dict[tuple[str, str], tuple[int, int | None]]
     both = {("webhooks", lane): (0, None) for lane in ("addresses", "money")}
     both |= {("webhook_deliveries", lane): (0, None) for lane in ("addresses", "money")}
     # The entry that tells of the webhook itself waits to be passed over.
