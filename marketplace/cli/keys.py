@@ -113,6 +113,15 @@ def revoke(key_id: str, *, url: ServerUrl = None, key: Key = None, database: Dat
     terminal.output().print(f"Revoked: {key_id} of {whose}.", soft_wrap=True)
 
 
+def whoami(*, url: ServerUrl = None, key: Key = None) -> None:
+    """Tell whose key it is, and what it may do."""
+    with connect(url or DEFAULT_URL, key) as client:
+        me = client.me()
+    whose = "nobody in particular: no keys are asked for" if me.username is None else me.username
+    until = "" if me.expires_at is None else f", until {_day(me.expires_at)}"
+    terminal.output().print(f"{whose} ({' '.join(me.scopes)}{until})", soft_wrap=True)
+
+
 # ── members ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -62,7 +62,7 @@ def make_app() -> App:
     members.command(keys.list_members, name="list")
     app.command(members)
     of_keys = App(name="keys", help="Create, list and revoke API keys.", group=SERVING)
-    for command in (keys.create, keys.revoke):
+    for command in (keys.create, keys.revoke, keys.whoami):
         of_keys.command(command)
     of_keys.command(keys.list_, name="list")
     app.command(of_keys)
@@ -74,7 +74,7 @@ def make_app() -> App:
     app.command(_wallets())
     hooks = App(name="webhooks", help="Have what happens sent to a URL.", group=LOOKING)
     for hook_command in (
-        *(webhooks.add, webhooks.enable, webhooks.disable, webhooks.remove, webhooks.rotate),
+        *(webhooks.add, webhooks.change, webhooks.enable, webhooks.disable, webhooks.remove, webhooks.rotate),
         *(webhooks.log, webhooks.replay),
     ):
         hooks.command(hook_command)
@@ -86,7 +86,7 @@ def make_app() -> App:
 
 def _wallets() -> App:
     wallets = App(name="wallet", help="Look into wallets, and move money between them.", group=TRADING)
-    for command in (wallet.show, wallet.statement, wallet.deposit, wallet.withdraw, wallet.transfer):
+    for command in (wallet.show, wallet.statement, wallet.deposit, wallet.withdraw, wallet.transfer, wallet.assets):
         wallets.command(command)
     wallets.command(wallet.set_, name="set")
     return wallets

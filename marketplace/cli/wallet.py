@@ -170,6 +170,38 @@ def set_(
     terminal.output().print(f"{username}: credit limit {changed.credit_limit} {asset}, {threshold}.", soft_wrap=True)
 
 
+def assets(
+    *,
+    add: str | None = None,
+    decimals: int | None = None,
+    json: Json = False,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+) -> None:
+    """List what wallets can hold; --add adds to it first, for administrators.
+
+    Parameters
+    ----------
+    add
+        The name of a new asset.
+    decimals
+        How many digits an amount of it has behind the point.
+    """
+    if (add is None) != (decimals is None):
+        raise terminal.Stop("A new asset takes both --add and --decimals.", exit_code=2)
+    with connect(url, key) as client:
+        if add is not None and decimals is not None:
+            client.add_asset(add, decimals=decimals)
+        found = list(client.assets())
+    if json:
+        terminal.print_json(*found)
+        return
+    shown = terminal.table("asset", "decimals", right=("decimals",))
+    for one in found:
+        terminal.add_row(shown, one.asset, one.decimals)
+    terminal.output().print(shown)
+
+
 # ── printing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

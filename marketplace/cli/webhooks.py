@@ -71,6 +71,41 @@ def list_(*, username: str | None = None, json: Json = False, url: Url = DEFAULT
     terminal.output().print(shown if found else "No webhooks.")
 
 
+def change(
+    webhook_id: int,
+    *,
+    target: str | None = None,
+    topic: tuple[str, ...] | None = None,
+    kind: tuple[str, ...] | None = None,
+    json: Json = False,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+) -> None:
+    """Change where or what is sent; what is not given stays as it is.
+
+    Parameters
+    ----------
+    webhook_id
+        The webhook.
+    target
+        Where to send it.
+    topic
+        Only what is of this module; may be repeated. An empty one is all.
+    kind
+        Only what is of this kind; may be repeated. An empty one is all.
+    """
+    if target is None and topic is None and kind is None:
+        raise terminal.Stop("Say what to change: --target, --topic or --kind.", exit_code=2)
+    topics, kinds = (None if words is None else [word for word in words if word] for words in (topic, kind))
+    with connect(url, key) as client:
+        changed = client.change_webhook(webhook_id, url=target, topics=topics, kinds=kinds)
+    if json:
+        terminal.print_json(changed)
+        return
+    wanted = ", ".join([*changed.topics, *changed.kinds]) or "all"
+    terminal.output().print(f"Webhook {webhook_id} sends {wanted} to {changed.url}.", soft_wrap=True)
+
+
 def enable(webhook_id: int, *, url: Url = DEFAULT_URL, key: Key = None) -> None:
     """Send what happens from now on to it again.
 

@@ -16,12 +16,14 @@ from marketplace.events.feed import Feed
 from marketplace.events.following import follow
 from marketplace.events.lookups import read_batch
 from marketplace.events.model import LANES, Advance, Entry, Kinds, Wanted
+from marketplace.events.reports import REPORTS, read_report
 from marketplace.events.service import handlers
 from marketplace.events.webhook_model import KINDS
 
 __all__ = [
     "KINDS",
     "LANES",
+    "REPORTS",
     "Advance",
     "CursorMoved",
     "Entry",
@@ -33,4 +35,5 @@ __all__ = [
     "follow",
     "handlers",
     "read_batch",
+    "read_report",
 ]

@@ -9,7 +9,8 @@ import msgspec
 import sqlalchemy as sa
 
 from marketplace.events import errors, sql, webhook_sql
-from marketplace.events.model import Entry, Page, Wanted
+from marketplace.events.model import LANES, Entry, Lag, Page, Wanted
+from marketplace.events.webhook_model import CONSUMER, DELIVERIES
 from marketplace.foundation import clock
 from marketplace.foundation.clock import Instant
 
@@ -74,6 +75,23 @@ def read_batch(
     cursor = sql.read_cursors(tx, [(consumer, lane)]).get((consumer, lane))
     after = max(cursor or 0, sql.read_bounds(tx, lane)[0] - 1)
     return cursor, after, read_page(tx, lane, wanted, after=after, limit=limit)
+
+
+def read_lags(tx: sa.Connection) -> list[Lag]:
+    """Return how far each consumer is behind the lane that it follows, and so what is on its way to webhooks.
+
+    That is behind by all entries from the first one on that is not over, for whichever webhook. Run it in a snapshot.
+    """
+    reached = sql.read_all_cursors(tx)
+    for lane in LANES:
+        fanned_out, waiting = reached.get((CONSUMER, lane)), webhook_sql.read_first_waiting(tx, lane)
+        if fanned_out is not None:
+            reached[DELIVERIES, lane] = fanned_out if waiting is None else min(fanned_out, waiting - 1)
+    heads = {lane: head for lane, (_, head) in read_bounds(tx, LANES).items()}
+    return [
+        Lag(consumer, lane, heads[lane] - seq, sql.read_next_at(tx, lane, after=seq) if seq < heads[lane] else None)
+        for (consumer, lane), seq in sorted(reached.items())
+    ]
 
 
 def read_removable(tx: sa.Connection, lane: str, *, before: Instant, limit: int) -> tuple[int, int] | None:

@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from marketplace.events import errors
+from marketplace.foundation.clock import Instant
 from marketplace.foundation.kinds import Kind
 
 Said = TypeVar("Said")
@@ -40,6 +41,15 @@ class Page(NamedTuple):
     entries: list[Entry]
     next: int
     head: int
+
+
+class Lag(NamedTuple):
+    """By how many entries somebody is behind a lane, and when the first of them was written; None: by none."""
+
+    consumer: str
+    lane: str
+    entries: int
+    since: Instant | None
 
 
 class Wanted(msgspec.Struct, frozen=True):

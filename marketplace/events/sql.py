@@ -82,6 +82,15 @@ def read_last_older(tx: sa.Connection, lane: str, *, after: int, until: int, bef
     return found
 
 
+_next_at = sa.select(events.c.at).where(events.c.lane == _lane, events.c.seq > _after).order_by(events.c.seq).limit(1)
+
+
+def read_next_at(tx: sa.Connection, lane: str, *, after: int) -> Instant | None:
+    """Return when the first entry after a seq was written."""
+    found: Instant | None = tx.execute(_next_at, {"of_lane": lane, "after": after}).scalar()
+    return found
+
+
 # ── consumers ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 Followed = tuple[str, str]
@@ -89,6 +98,7 @@ Followed = tuple[str, str]
 
 _find_consumers = bulk.find_in(consumers, {"consumer": "consumer", "lane": "lane"}, list(consumers.c))
 _put_consumers = bulk.put_into(consumers, *consumers.c.keys(), changing=["seq", "moved_at"])
+_all_consumers = sa.select(consumers).order_by(consumers.c.consumer, consumers.c.lane)
 _slowest = sa.select(sa.func.min(consumers.c.seq)).where(consumers.c.lane == _lane)
 
 
@@ -96,6 +106,11 @@ def read_cursors(tx: sa.Connection, asked: Iterable[Followed]) -> dict[Followed,
     """Return how far consumers have come, those that have begun."""
     given = [{"consumer": consumer, "lane": lane} for consumer, lane in sorted(asked)]
     return {(row.consumer, row.lane): row.seq for row in _find_consumers.fetch(tx, given)}
+
+
+def read_all_cursors(tx: sa.Connection) -> dict[Followed, int]:
+    """Return how far every consumer has come; there are few."""
+    return {(row.consumer, row.lane): row.seq for row in tx.execute(_all_consumers)}
 
 
 def put_cursors(moved: Mapping[Followed, int], *, now: Instant) -> bulk.Write:

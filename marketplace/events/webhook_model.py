@@ -18,6 +18,9 @@ WebhookState = Literal["enabled", "disabled", "deleted"]
 DeliveryState = Literal["pending", "delivered", "failed", "dropped"]
 
 CONSUMER = "webhooks"
+"""Who puts entries on their way."""
+DELIVERIES = "webhook_deliveries"
+"""What is on its way, where it is told how far everybody is."""
 MOST_WEBHOOKS = 20
 """Of one member."""
 MOST_REPLAYED = 10_000

@@ -21,7 +21,7 @@ COMMANDS = [
     "report", "demo", "simulate", "ip", "ip allocate", "ip release", "ip show", "ip list", "ip stats", "ip networks",
     "ip reconcile", "keys", "keys create", "keys list", "keys revoke", "members", "members create", "members list",
     "wallet", "wallet show", "wallet statement", "wallet deposit", "wallet withdraw", "wallet transfer",
-    "wallet set",
+    "wallet set", "wallet assets", "webhooks change", "keys whoami",
     "webhooks", "webhooks add", "webhooks list", "webhooks enable", "webhooks disable",
     "webhooks remove", "webhooks rotate", "webhooks test", "webhooks log", "webhooks replay",
 ]  # fmt: skip
@@ -53,6 +53,8 @@ WRONG = [
     ("ip allocate", "requires an argument"),
     ("wallet set ann", "Say what to change: --low-balance or --credit-limit."),
     ("wallet deposit ann", "requires an argument"),
+    ("wallet assets --add gram", "takes both --add and --decimals"),
+    ("webhooks change 7", "Say what to change: --target, --topic or --kind."),
     ("no-such-command", "Unknown command"),
     ("buy u1 many 3", 'unable to convert "many" into int'),
     ("buy u1", "requires an argument"),
@@ -65,6 +67,7 @@ CLIENT_COMMANDS = [
     "members create ann", "members list",
     "wallet show ann", "wallet statement ann", "wallet deposit ann 1", "wallet withdraw ann 1",
     "wallet transfer ann bob 1", "wallet set ann --low-balance 1",
+    "wallet assets", "webhooks change 1 --kind bid_placed", "keys whoami",
     "webhooks add https://example.org/", "webhooks list", "webhooks enable 1", "webhooks disable 1",
     "webhooks remove 1", "webhooks rotate 1", "webhooks test 1", "webhooks log 1", "webhooks replay 1 1 2",
 ]  # fmt: skip

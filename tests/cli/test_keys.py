@@ -55,6 +55,7 @@ def test_from_the_first_key_to_a_trader(
     assert run("members create ann") == ["Created: ann."]
     (trader,) = run("keys create ann --scope read --scope trade --expires 2090-01-31")
     (provider,) = run("keys create bob --scope supply")
+    assert run(f"keys whoami --key {trader}") == ["ann (read trade, until 2090-01-31 00:00:00)"]
     assert [line.split()[0] for line in run("members list")[1:]] == ["admin", "ann", "bob"]
 
     assert run(f"buy ann 10 3 --key {trader}") == ["Bid 1: 0 allocated, 10 wait."]

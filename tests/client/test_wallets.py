@@ -87,3 +87,7 @@ def test_money_moves_by_the_command_line(url: str, capsys: Capture, monkeypatch:
     told = [json.loads(line) for line in printed("statement ann --json").splitlines()]
     assert [one["balance"] for one in told] == ["237.50", "250.00"]
     assert "is no amount of credit" in printed("deposit ann 0", code=1)
+    assert printed("assets --add gram --decimals 3").splitlines()[2].split() == ["gram", "3"]
+    assert [json.loads(line)["asset"] for line in printed("assets --json").splitlines()] == ["credit", "gram", "hour"]
+    assert "There is an asset" in printed("assets --add gram --decimals 3", code=1)
+    assert "takes both" in printed("assets --add kilo", code=2)

@@ -46,7 +46,7 @@ class Storm:
         await asyncio.gather(*clients)
 
     async def _until(self, answers: int) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(240):
             while self.answers < answers:  # noqa: ASYNC110 (the clients do it)
                 await asyncio.sleep(0.005)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -143,6 +144,19 @@ def test_a_webhook_is_changed_disabled_and_deleted(hooks: Client) -> None:
 )
 def test_a_webhook_that_is_not_there(no_hooks: Client, method: str, path: str, body: Any) -> None:
     assert_problem(no_hooks.request(method, f"{HOOKS}/17{path}", json=body), 404, "events.unknown_webhook")
+
+
+def test_the_metrics_tell_how_far_behind_the_log_the_webhooks_are(hooks: Client) -> None:
+    def lag(consumer: str) -> float | None:
+        pattern = rf'^marketplace_event_lag_entries{{consumer="{consumer}",lane="hours"}} (\S+)$'
+        found = re.search(pattern, hooks.get("/metrics").text, re.MULTILINE)
+        return float(found[1]) if found else None
+
+    assert lag("webhooks") is None
+    make(hooks)
+    for _ in range(2):
+        hooks.post("/buy", json={"username": "u1", "volume": 1, "price": 1})
+    assert (lag("webhooks"), lag("webhook_deliveries")) == (2, 2)
 
 
 def test_a_secret_is_replaced(hooks: Client) -> None:
