@@ -116,7 +116,7 @@ class Draft(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
 class NewBid(Draft, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """The same, to be carried out. Exactly one price."""
 
-    image: Image  # type: ignore[assignment]
+    image: Image
 
 
 class PriceChange(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -358,6 +358,13 @@ class Node(Struct, frozen=True, kw_only=True):
     leases: int
     heartbeat_at: datetime | None
     added_at: datetime
+
+
+class Removed(Struct, frozen=True):
+    """A node that is out of the market; leases that ran there keep its name."""
+
+    pool: str
+    node: str
 
 
 class Nodes(Struct, frozen=True):

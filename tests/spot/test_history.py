@@ -49,7 +49,8 @@ def test_there_are_no_percentiles_where_there_was_no_price() -> None:
 def test_candles_agree_with_a_price_looked_at_each_instant(
     parts: list[tuple[int, int]], width: int, data: st.DataObject
 ) -> None:
-    prices, each = [], []
+    prices: list[Interval] = []
+    each: list[int] = []
     for duration, price in parts:
         prices.append(Interval(len(each), len(each) + duration, price))
         each += [price] * duration

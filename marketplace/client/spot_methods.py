@@ -1,0 +1,68 @@
+"""The spot market's calls as methods of both clients."""
+
+from __future__ import annotations
+
+from marketplace.client import spot_calls
+from marketplace.client.methods import async_pages, awaited, now, pages
+
+
+class SpotMethods:
+    place_spot_bid = now(spot_calls.place_spot_bid)
+    preview_spot_bid = now(spot_calls.preview_spot_bid)
+    spot_bid = now(spot_calls.spot_bid)
+    spot_bids = pages(spot_calls.spot_bids)
+    amend_spot_bid = now(spot_calls.amend_spot_bid)
+    cancel_spot_bid = now(spot_calls.cancel_spot_bid)
+    spot_leases = pages(spot_calls.spot_leases)
+    spot_lease = now(spot_calls.spot_lease)
+    spot_log = now(spot_calls.spot_log)
+    spot_bill = now(spot_calls.spot_bill)
+    stop_spot_lease = now(spot_calls.stop_spot_lease)
+    evict_spot_lease = now(spot_calls.evict_spot_lease)
+    spot_pools = pages(spot_calls.spot_pools)
+    spot_pool = now(spot_calls.spot_pool)
+    open_spot_pool = now(spot_calls.open_spot_pool)
+    set_spot_pool = now(spot_calls.set_spot_pool)
+    spot_nodes = pages(spot_calls.spot_nodes)
+    spot_node = now(spot_calls.spot_node)
+    add_spot_node = now(spot_calls.add_spot_node)
+    cordon_spot_node = now(spot_calls.cordon_spot_node)
+    drain_spot_node = now(spot_calls.drain_spot_node)
+    uncordon_spot_node = now(spot_calls.uncordon_spot_node)
+    remove_spot_node = now(spot_calls.remove_spot_node)
+    spot_price = now(spot_calls.spot_price)
+    spot_prices = pages(spot_calls.spot_prices)
+    spot_candles = now(spot_calls.spot_candles)
+    spot_percentiles = now(spot_calls.spot_percentiles)
+    spot_utilisation = now(spot_calls.spot_utilisation)
+
+
+class AsyncSpotMethods:
+    place_spot_bid = awaited(spot_calls.place_spot_bid)
+    preview_spot_bid = awaited(spot_calls.preview_spot_bid)
+    spot_bid = awaited(spot_calls.spot_bid)
+    spot_bids = async_pages(spot_calls.spot_bids)
+    amend_spot_bid = awaited(spot_calls.amend_spot_bid)
+    cancel_spot_bid = awaited(spot_calls.cancel_spot_bid)
+    spot_leases = async_pages(spot_calls.spot_leases)
+    spot_lease = awaited(spot_calls.spot_lease)
+    spot_log = awaited(spot_calls.spot_log)
+    spot_bill = awaited(spot_calls.spot_bill)
+    stop_spot_lease = awaited(spot_calls.stop_spot_lease)
+    evict_spot_lease = awaited(spot_calls.evict_spot_lease)
+    spot_pools = async_pages(spot_calls.spot_pools)
+    spot_pool = awaited(spot_calls.spot_pool)
+    open_spot_pool = awaited(spot_calls.open_spot_pool)
+    set_spot_pool = awaited(spot_calls.set_spot_pool)
+    spot_nodes = async_pages(spot_calls.spot_nodes)
+    spot_node = awaited(spot_calls.spot_node)
+    add_spot_node = awaited(spot_calls.add_spot_node)
+    cordon_spot_node = awaited(spot_calls.cordon_spot_node)
+    drain_spot_node = awaited(spot_calls.drain_spot_node)
+    uncordon_spot_node = awaited(spot_calls.uncordon_spot_node)
+    remove_spot_node = awaited(spot_calls.remove_spot_node)
+    spot_price = awaited(spot_calls.spot_price)
+    spot_prices = async_pages(spot_calls.spot_prices)
+    spot_candles = awaited(spot_calls.spot_candles)
+    spot_percentiles = awaited(spot_calls.spot_percentiles)
+    spot_utilisation = awaited(spot_calls.spot_utilisation)
