@@ -17,6 +17,8 @@ from marketplace.cli import (
     reports,
     serving,
     simulation,
+    spot,
+    spot_pools,
     terminal,
     trading,
     wallet,
@@ -72,6 +74,7 @@ def make_app() -> App:
     pool.command(ip.list_, name="list")
     app.command(pool)
     app.command(_wallets())
+    app.command(_spot())
     hooks = App(name="webhooks", help="Have what happens sent to a URL.", group=LOOKING)
     for hook_command in (
         *(webhooks.add, webhooks.enable, webhooks.disable, webhooks.remove, webhooks.rotate),
@@ -90,6 +93,19 @@ def _wallets() -> App:
         wallets.command(command)
     wallets.command(wallet.set_, name="set")
     return wallets
+
+
+def _spot() -> App:
+    market = App(name="spot", help="Run containers for as long as nobody pays more.", group=TRADING)
+    for command in (spot.bid, spot.preview, spot.show, spot.amend, spot.cancel, spot.leases, spot.logs, spot.evict):
+        market.command(command)
+    market.command(spot.list_, name="list")
+    for pool_command in (
+        *(spot_pools.pools, spot_pools.price, spot_pools.prices, spot_pools.nodes, spot_pools.add_node),
+        *(spot_pools.cordon, spot_pools.drain, spot_pools.uncordon, spot_pools.remove_node),
+    ):
+        market.command(pool_command)
+    return market
 
 
 def run(arguments: Sequence[str]) -> int:

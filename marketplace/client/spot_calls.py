@@ -18,6 +18,7 @@ import msgspec
 from marketplace.client.requests import PAGE_SIZE, Call, Goal, Listing, T, create, delete, query_of
 from marketplace.client.spot_terms import PoolSettings, Terms
 from marketplace.wire import spot
+from marketplace.wire import spot_pools as pools
 
 Price = str | int | Decimal
 
@@ -45,7 +46,7 @@ def place_spot_bid(
 
     Unaffordable where the wallet does not cover that; Conflict where the pool does not take it.
     """
-    body = spot.NewBid(
+    body = spot.NewSpotBid(
         image=image,
         cpu_millis=cpu_millis,
         memory_mib=memory_mib,
@@ -68,9 +69,9 @@ def preview_spot_bid(
     command: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     **terms: Unpack[Terms],
-) -> Call[spot.Preview]:
+) -> Call[spot.SpotPreview]:
     """Ask what a bid would get right now, writing nothing; without a price, what it would have to pay."""
-    body = spot.Draft(
+    body = spot.BidDraft(
         image=image,
         cpu_millis=cpu_millis,
         memory_mib=memory_mib,
@@ -80,12 +81,12 @@ def preview_spot_bid(
         environment=dict(environment or {}),
         **_terms(terms),
     )
-    return Call("POST", f"{BIDS}/preview", spot.Preview, body=msgspec.json.encode(body))
+    return Call("POST", f"{BIDS}/preview", spot.SpotPreview, body=msgspec.json.encode(body))
 
 
-def spot_bid(bid_id: int) -> Call[spot.BidRead]:
+def spot_bid(bid_id: int) -> Call[spot.SpotBidRead]:
     """Read a bid; one that waits with its rank, and the least price for which it would run."""
-    return Call("GET", f"{BIDS}/{bid_id}", spot.BidRead)
+    return Call("GET", f"{BIDS}/{bid_id}", spot.SpotBidRead)
 
 
 def spot_bids(
@@ -94,9 +95,11 @@ def spot_bids(
     pool: str | None = None,
     state: spot.BidState | None = None,
     page_size: int = PAGE_SIZE,
-) -> Listing[spot.Bid]:
+) -> Listing[spot.SpotBid]:
     """List bids, oldest first."""
-    return Listing(Call("GET", BIDS, spot.Bids, query_of(username=username, pool=pool, state=state, limit=page_size)))
+    return Listing(
+        Call("GET", BIDS, spot.SpotBids, query_of(username=username, pool=pool, state=state, limit=page_size))
+    )
 
 
 def amend_spot_bid(
@@ -156,37 +159,37 @@ def evict_spot_lease(lease_id: int, *, idempotency_key: str | None = None) -> Ca
 # ── pools and nodes ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def spot_pools(*, page_size: int = PAGE_SIZE) -> Listing[spot.Pool]:
+def spot_pools(*, page_size: int = PAGE_SIZE) -> Listing[pools.Pool]:
     """List the pools by name."""
-    return Listing(Call("GET", POOLS, spot.Pools, query_of(limit=page_size)))
+    return Listing(Call("GET", POOLS, pools.Pools, query_of(limit=page_size)))
 
 
-def spot_pool(pool: str = spot.DEFAULT_POOL) -> Call[spot.Pool]:
+def spot_pool(pool: str = spot.DEFAULT_POOL) -> Call[pools.Pool]:
     """Read a pool."""
-    return Call("GET", _pool(pool), spot.Pool)
+    return Call("GET", _pool(pool), pools.Pool)
 
 
 def open_spot_pool(
     pool: str, *, idempotency_key: str | None = None, **settings: Unpack[PoolSettings]
-) -> Call[spot.Pool]:
+) -> Call[pools.Pool]:
     """Open a pool. Conflict where there is one of that name."""
-    return create(POOLS, spot.NewPool(pool=pool, **_settings(settings)), spot.Pool, key=idempotency_key)
+    return create(POOLS, pools.NewPool(pool=pool, **_settings(settings)), pools.Pool, key=idempotency_key)
 
 
-def set_spot_pool(pool: str, **settings: Unpack[PoolSettings]) -> Call[spot.Pool]:
+def set_spot_pool(pool: str, **settings: Unpack[PoolSettings]) -> Call[pools.Pool]:
     """Change what is named; a unit's shape cannot be changed."""
-    body = msgspec.json.encode(spot.PoolChange(**_settings(settings)))
-    return Call("PATCH", _pool(pool), spot.Pool, body=body)
+    body = msgspec.json.encode(pools.PoolChange(**_settings(settings)))
+    return Call("PATCH", _pool(pool), pools.Pool, body=body)
 
 
-def spot_nodes(*, pool: str = spot.DEFAULT_POOL, page_size: int = PAGE_SIZE) -> Listing[spot.Node]:
+def spot_nodes(*, pool: str = spot.DEFAULT_POOL, page_size: int = PAGE_SIZE) -> Listing[pools.Node]:
     """List a pool's nodes by name."""
-    return Listing(Call("GET", f"{_pool(pool)}/nodes", spot.Nodes, query_of(limit=page_size)))
+    return Listing(Call("GET", f"{_pool(pool)}/nodes", pools.Nodes, query_of(limit=page_size)))
 
 
-def spot_node(node: str, *, pool: str = spot.DEFAULT_POOL) -> Call[spot.Node]:
+def spot_node(node: str, *, pool: str = spot.DEFAULT_POOL) -> Call[pools.Node]:
     """Read a node."""
-    return Call("GET", _node(pool, node), spot.Node)
+    return Call("GET", _node(pool, node), pools.Node)
 
 
 def add_spot_node(
@@ -199,9 +202,9 @@ def add_spot_node(
     provider: str | None = None,
     pool: str = spot.DEFAULT_POOL,
     idempotency_key: str | None = None,
-) -> Call[spot.Node]:
+) -> Call[pools.Node]:
     """Bring a machine in, or change what it offers."""
-    body = spot.NewNode(
+    body = pools.NewNode(
         node=node,
         backend=backend,
         cpu_millis=cpu_millis,
@@ -209,76 +212,76 @@ def add_spot_node(
         settings=dict(settings or {}),
         provider=provider,
     )
-    return create(f"{_pool(pool)}/nodes", body, spot.Node, key=idempotency_key)
+    return create(f"{_pool(pool)}/nodes", body, pools.Node, key=idempotency_key)
 
 
-def cordon_spot_node(node: str, *, pool: str = spot.DEFAULT_POOL) -> Call[spot.Node]:
+def cordon_spot_node(node: str, *, pool: str = spot.DEFAULT_POOL) -> Call[pools.Node]:
     """Let nothing new start on a node; what runs there stays."""
     return _set_node(pool, node, "cordoned")
 
 
-def drain_spot_node(node: str, *, pool: str = spot.DEFAULT_POOL) -> Call[spot.Node]:
+def drain_spot_node(node: str, *, pool: str = spot.DEFAULT_POOL) -> Call[pools.Node]:
     """Tell all leases of a node to go, with their notice."""
     return _set_node(pool, node, "draining")
 
 
-def uncordon_spot_node(node: str, *, pool: str = spot.DEFAULT_POOL) -> Call[spot.Node]:
+def uncordon_spot_node(node: str, *, pool: str = spot.DEFAULT_POOL) -> Call[pools.Node]:
     """Let a cordoned or drained node be used again."""
     return _set_node(pool, node, "ready")
 
 
 def remove_spot_node(
     node: str, *, pool: str = spot.DEFAULT_POOL, idempotency_key: str | None = None
-) -> Call[spot.Removed]:
+) -> Call[pools.Removed]:
     """Take a node out for good. Conflict while leases are on it."""
-    return delete(_node(pool, node), spot.Removed, key=idempotency_key)
+    return delete(_node(pool, node), pools.Removed, key=idempotency_key)
 
 
 # ── prices ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def spot_price(*, pool: str = spot.DEFAULT_POOL) -> Call[spot.CurrentPrice]:
+def spot_price(*, pool: str = spot.DEFAULT_POOL) -> Call[pools.CurrentPrice]:
     """Read what a unit costs now, and what containers of a few shapes would have to bid."""
-    return Call("GET", f"{_pool(pool)}/price", spot.CurrentPrice)
+    return Call("GET", f"{_pool(pool)}/price", pools.CurrentPrice)
 
 
-def spot_prices(*, pool: str = spot.DEFAULT_POOL, page_size: int = PAGE_SIZE) -> Listing[spot.PriceInterval]:
+def spot_prices(*, pool: str = spot.DEFAULT_POOL, page_size: int = PAGE_SIZE) -> Listing[pools.PriceInterval]:
     """List what a unit cost, as intervals, newest first."""
-    return Listing(Call("GET", f"{_pool(pool)}/prices", spot.Prices, query_of(limit=page_size)))
+    return Listing(Call("GET", f"{_pool(pool)}/prices", pools.Prices, query_of(limit=page_size)))
 
 
 def spot_candles(
-    interval: spot.Interval = "1h",
+    interval: pools.Interval = "1h",
     *,
     pool: str = spot.DEFAULT_POOL,
     since: datetime | None = None,
     until: datetime | None = None,
     limit: int | None = None,
-) -> Call[spot.Candles]:
+) -> Call[pools.PriceCandles]:
     """Read opening, highest, lowest, closing and average price by interval; times need a zone."""
     query = query_of(interval=interval, since=since, until=until, limit=limit)
-    return Call("GET", f"{_pool(pool)}/candles", spot.Candles, query)
+    return Call("GET", f"{_pool(pool)}/candles", pools.PriceCandles, query)
 
 
 def spot_percentiles(
     *, pool: str = spot.DEFAULT_POOL, since: datetime | None = None, until: datetime | None = None
-) -> Call[spot.Percentiles]:
+) -> Call[pools.Percentiles]:
     """Read the prices not exceeded for 20, 50 and 80 percent of the time, of the last 30 days if not said otherwise."""
-    return Call("GET", f"{_pool(pool)}/percentiles", spot.Percentiles, query_of(since=since, until=until))
+    return Call("GET", f"{_pool(pool)}/percentiles", pools.Percentiles, query_of(since=since, until=until))
 
 
-def spot_utilisation(*, pool: str = spot.DEFAULT_POOL) -> Call[spot.Utilisation]:
+def spot_utilisation(*, pool: str = spot.DEFAULT_POOL) -> Call[pools.Utilisation]:
     """Read how much of a pool is used, and of what worth."""
-    return Call("GET", f"{_pool(pool)}/utilisation", spot.Utilisation)
+    return Call("GET", f"{_pool(pool)}/utilisation", pools.Utilisation)
 
 
 # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _set_node(pool: str, node: str, state: Any) -> Call[spot.Node]:
+def _set_node(pool: str, node: str, state: Any) -> Call[pools.Node]:
     read = spot_node(node, pool=pool)
-    body = msgspec.json.encode(spot.NodeChange(state))
-    return Call("PATCH", read.path, spot.Node, body=body, goal=Goal(read, lambda found: found.state == state))
+    body = msgspec.json.encode(pools.NodeChange(state))
+    return Call("PATCH", read.path, pools.Node, body=body, goal=Goal(read, lambda found: found.state == state))
 
 
 def _terms(terms: Terms) -> dict[str, Any]:

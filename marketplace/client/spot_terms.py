@@ -10,7 +10,7 @@ from marketplace.wire import spot
 
 
 class Terms(TypedDict, total=False):
-    """On what terms a container is to run; what is left out is as `marketplace.wire.spot.NewBid` has it."""
+    """On what terms a container is to run; what is left out is as `marketplace.wire.spot.NewSpotBid` has it."""
 
     pool: str
     username: str | None
