@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
 
@@ -27,7 +28,7 @@ def memory_mib(text: str) -> int:
     match = _MEMORY.fullmatch(text)
     if match is None:
         raise Stop(f"{text} is no amount of memory: write 512m or 4g.", exit_code=2)
-    return int(-(-Decimal(match[1]) * _MIB[match[2].lower()] // 1))
+    return math.ceil(Decimal(match[1]) * _MIB[match[2].lower()])
 
 
 def seconds(text: str) -> int:
