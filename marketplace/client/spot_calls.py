@@ -182,14 +182,14 @@ def set_spot_pool(pool: str, **settings: Unpack[PoolSettings]) -> Call[pools.Poo
     return Call("PATCH", _pool(pool), pools.Pool, body=body)
 
 
-def spot_nodes(*, pool: str = spot.DEFAULT_POOL, page_size: int = PAGE_SIZE) -> Listing[pools.Node]:
+def spot_nodes(*, pool: str = spot.DEFAULT_POOL, page_size: int = PAGE_SIZE) -> Listing[pools.NodeUse]:
     """List a pool's nodes by name."""
     return Listing(Call("GET", f"{_pool(pool)}/nodes", pools.Nodes, query_of(limit=page_size)))
 
 
-def spot_node(node: str, *, pool: str = spot.DEFAULT_POOL) -> Call[pools.Node]:
+def spot_node(node: str, *, pool: str = spot.DEFAULT_POOL) -> Call[pools.NodeUse]:
     """Read a node."""
-    return Call("GET", _node(pool, node), pools.Node)
+    return Call("GET", _node(pool, node), pools.NodeUse)
 
 
 def add_spot_node(
@@ -279,7 +279,7 @@ def spot_utilisation(*, pool: str = spot.DEFAULT_POOL) -> Call[pools.Utilisation
 
 
 def _set_node(pool: str, node: str, state: Any) -> Call[pools.Node]:
-    read = spot_node(node, pool=pool)
+    read = Call("GET", _node(pool, node), pools.Node)
     body = msgspec.json.encode(pools.NodeChange(state))
     return Call("PATCH", read.path, pools.Node, body=body, goal=Goal(read, lambda found: found.state == state))
 

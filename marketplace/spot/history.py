@@ -1,4 +1,4 @@
-"""What a price was over time: candles and percentiles of the intervals that it is kept as, weighted by time.
+"""What a price was over time, as candles and percentiles weighted by time; and what capacity could be worth.
 
 a unit costs 1.00 for 45 minutes of an hour and 5.00 for the rest: open 1.00, high 5.00, low 1.00, close 5.00,
 average 2.00; for 20 and for 50 percent of the time it cost 1.00 or less, for 80 percent 5.00 or less
@@ -6,11 +6,14 @@ average 2.00; for 20 and for 50 percent of the time it cost 1.00 or less, for 80
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from marketplace.foundation.clock import Instant
+from marketplace.spot.model import Bid, Policy
 from marketplace.spot.pricing import Interval
 
 
@@ -61,23 +64,29 @@ def _candle(opened_at: Instant, parts: Sequence[tuple[int, int]]) -> Candle:
     return Candle(opened_at, levels[0], max(levels), min(levels), levels[-1], average)
 
 
-def percentiles(
-    prices: Iterable[Interval], percents: Sequence[int], *, since: Instant, until: Instant
-) -> list[int] | None:
-    """Return for each percent the least price that was not exceeded for so much of the time; None without a price."""
-    lasted: dict[int, int] = {}
-    for begin, end, price in cut(prices, since=since, until=until):
-        lasted[price] = lasted.get(price, 0) + end - begin
-    if not lasted:
+def percentiles(lasted: Iterable[tuple[int, int]], percents: Sequence[int]) -> list[int] | None:
+    """Return for each percent the least price that was not exceeded for so much of the time; None without a price.
+
+    Given is for how long each price lasted, cheapest first.
+    """
+    levels = list(lasted)
+    total = sum(duration for _, duration in levels)
+    if not total:
         return None
-    total = sum(lasted.values())
-    levels = sorted(lasted)
-    found = []
-    for percent in percents:
-        reached = 0
-        for level in levels:
-            reached += lasted[level]
-            if reached * 100 >= percent * total:
-                found.append(level)
-                break
-    return found
+    reached = list(itertools.accumulate(duration for _, duration in levels))
+    # The first level at which reached / total is percent / 100 or more.
+    return [levels[bisect.bisect_left(reached, -(-percent * total // 100))][0] for percent in percents]
+
+
+def ideal_value(bids: Iterable[Bid], *, cpu_millis: int, memory_mib: int, policy: Policy) -> int:
+    """Return what an hour of so much capacity would be worth, were all of it one machine where everybody may start.
+
+    The dearest by the unit first, whoever fits.
+    """
+    value = 0
+    for _, _, bid in sorted(policy.rank(bid) for bid in bids):
+        if bid.cpu_millis <= cpu_millis and bid.memory_mib <= memory_mib:
+            cpu_millis -= bid.cpu_millis
+            memory_mib -= bid.memory_mib
+            value += bid.max_price_micros
+    return value

@@ -129,6 +129,13 @@ class State:
         node = self._node_of.get(bid_id)
         return None if node is None else self._leases[node][bid_id].lease
 
+    def bids(self) -> Iterator[Bid]:
+        """Yield every bid that is known, queued or on a node."""
+        for line in self._queue.lines():
+            yield from (place.bid for place in line)
+        for leases in self._leases.values():
+            yield from (lease.bid for lease, _ in leases.values())
+
     def rank(self, bid_id: int) -> int | None:
         """Return how manieth in the queue a bid is, from 1 on; None if it is not queued."""
         return self._queue.rank(bid_id) if bid_id in self._queue else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from marketplace.spot.model import Bid, Policy, Ranked
 
@@ -43,6 +43,10 @@ class Queue:
     def heads(self) -> Iterator[Ranked]:
         """Yield the first of each shape."""
         return (line[0] for line in self._by_shape.values())
+
+    def lines(self) -> Iterable[list[Ranked]]:
+        """Return the bids of each shape, the best first."""
+        return self._by_shape.values()
 
     def head(self, shape: Shape) -> Ranked | None:
         line = self._by_shape.get(shape)

@@ -106,8 +106,6 @@ class NodeChange(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Node(Struct, frozen=True, kw_only=True):
-    """A node, and how much of it is used by what runs, what leaves and what has room reserved."""
-
     pool: str
     node: str
     provider: str
@@ -115,11 +113,16 @@ class Node(Struct, frozen=True, kw_only=True):
     state: NodeState
     cpu_millis: int
     memory_mib: int
+    heartbeat_at: datetime | None
+    added_at: datetime
+
+
+class NodeUse(Node, frozen=True, kw_only=True):
+    """A node, and how much of it is used by leases that start, run or leave."""
+
     used_cpu_millis: int
     used_memory_mib: int
     leases: int
-    heartbeat_at: datetime | None
-    added_at: datetime
 
 
 class Removed(Struct, frozen=True):
@@ -130,7 +133,7 @@ class Removed(Struct, frozen=True):
 
 
 class Nodes(Struct, frozen=True):
-    items: list[Node]
+    items: list[NodeUse]
     next: str | None = None
 
 
@@ -202,8 +205,8 @@ class Percentiles(Struct, frozen=True):
 class Utilisation(Struct, frozen=True, kw_only=True):
     """What the nodes that are ready have, and how much of it is used. `value_per_hour` is what those who run bid.
 
-    `ideal_value_per_hour` is the most that the same capacity could have, were it one machine that could be divided at
-    will: of all bids, the dearest by the unit.
+    `ideal_value_per_hour` is what it would be were all nodes one machine where everybody could start: of all bids, the
+    dearest by the unit.
     """
 
     pool: str

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from marketplace.foundation.clock import HOUR, MINUTE
 from marketplace.spot import history
 from marketplace.spot.history import Candle
+from marketplace.spot.model import Bid, Policy
 from marketplace.spot.pricing import Interval
 
 QUARTERS = [Interval(0, 45 * MINUTE, 100), Interval(45 * MINUTE, None, 500)]
@@ -36,11 +39,21 @@ def test_what_lies_before_or_after_is_left_out() -> None:
 def test_a_percentile_is_the_least_price_not_exceeded_for_so_much_of_the_time(
     percents: Sequence[int], prices: list[int]
 ) -> None:
-    assert history.percentiles(QUARTERS, percents, since=0, until=HOUR) == prices
+    assert history.percentiles([(100, 45), (500, 15)], percents) == prices
 
 
 def test_there_are_no_percentiles_where_there_was_no_price() -> None:
-    assert history.percentiles(QUARTERS, (50,), since=-HOUR, until=0) is None
+    assert history.percentiles([], (50,)) is None
+
+
+def test_the_ideal_takes_the_dearest_by_the_unit_that_fit_one_large_machine() -> None:
+    policy = Policy()
+    dear = Bid(1, 1, 1000, 2048, 3_000_000)
+    large = Bid(2, 2, 8000, 2048, 20_000_000)
+    cheap = Bid(3, 3, 1000, 1024, 1_000_000)
+    rest: dict[str, Any] = {"cpu_millis": 4000, "memory_mib": 4096, "policy": policy}
+    assert history.ideal_value([cheap, large, dear], **rest) == 4_000_000
+    assert history.ideal_value([large], **rest) == 0
 
 
 @given(
@@ -63,5 +76,6 @@ def test_candles_agree_with_a_price_looked_at_each_instant(
             expected.append(Candle(opened_at, seen[0], max(seen), min(seen), seen[-1], sum(seen) // len(seen)))
     assert history.candles(prices, width=width, since=since, until=until) == expected
     seen = sorted(each[since:until])
-    found = history.percentiles(prices, (20, 50, 80, 100), since=since, until=until)
+    lasted = sorted(Counter(seen).items())
+    found = history.percentiles(lasted, (20, 50, 80, 100))
     assert found == ([seen[-(-len(seen) * percent // 100) - 1] for percent in (20, 50, 80, 100)] if seen else None)

@@ -1,0 +1,121 @@
+"""What a bid would get, or why it waits: the answers of a pool's state in words that callers understand."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from marketplace.foundation import clock
+from marketplace.foundation.clock import Instant
+from marketplace.spot import metering, pricing
+from marketplace.spot.commands import MAX_PRICE_MICROS, SETTLE_SECONDS, STOP_GRACE_SECONDS, Container, Pool
+from marketplace.spot.listings import BidRow
+from marketplace.spot.model import Bid, Policy
+from marketplace.spot.placement import State
+from marketplace.spot.pricing import Terms
+from marketplace.wire import spot as wire
+
+UNSEEN = 0
+"""The id of a bid that there is not."""
+SHAPES = (1, 2, 4, 8)
+"""Units of the containers for which a price is told."""
+
+
+class Waiting(NamedTuple):
+    """A waiting bid's place in the queue, why it waits, and the least price for which it would run now."""
+
+    rank: int | None
+    because: str | None
+    least_micros: int | None
+
+
+class Answer(NamedTuple):
+    """What a bid would get. The cost is by the hour at the present price, with the least price where it named none."""
+
+    runs_now: bool
+    unit_price_micros: int
+    least_micros: int | None
+    would_evict: tuple[int, ...]
+    price_micros: int | None
+    """What it bids: its own price where that is enough, else the least one."""
+    cost_micros: int
+    held_micros: int
+    because: str | None
+
+
+NOT_WAITING = Waiting(None, None, None)
+
+
+def held_micros(policy: Policy, price_micros: int) -> int:
+    """Return what is set aside for a bid, in micro-credits."""
+    seconds = max(policy.minimum_runtime_seconds, SETTLE_SECONDS + STOP_GRACE_SECONDS)
+    return metering.cost(price_micros, seconds=seconds)
+
+
+def waiting(found: BidRow, state: State, *, now: Instant) -> Waiting:
+    """Answer for a bid that is there."""
+    rank = state.rank(found.bid_id)
+    if found.state != "submitted":
+        return NOT_WAITING
+    if found.not_before is not None and found.not_before > now:
+        at = clock.to_datetime(found.not_before).strftime("%H:%M:%S")
+        return Waiting(None, f"It was displaced, and is queued again at {at} UTC.", None)
+    bid = Bid(
+        found.bid_id, found.bid_id, found.cpu_millis, found.memory_mib, found.max_price_micros_per_hour,
+        found.notice_seconds,
+    )  # fmt: skip
+    seen = state.preview(bid, now=now)
+    because = "It is about to be placed." if seen.runs_now else state.reason(bid).text
+    return Waiting(rank, because, seen.min_price_to_run_micros)
+
+
+def preview(pool: Pool, state: State, container: Container, price_micros: int | None, *, now: Instant) -> Answer:
+    """Answer for a bid that there is not: for its price, or where it has none or one too low, for the least."""
+    bid = Bid(UNSEEN, UNSEEN, container.cpu_millis, container.memory_mib, price_micros or 1)
+    asked = state.preview(bid, now=now)
+    least = asked.min_price_to_run_micros
+    runs = asked.runs_now and price_micros is not None
+    because = None
+    if price_micros is not None and not runs:
+        because = state.reason(bid).text
+    elif least is None:
+        because = state.reason(msgspec.structs.replace(bid, max_price_micros=MAX_PRICE_MICROS)).text
+    enough = price_micros if runs else least
+    meant = msgspec.structs.replace(bid, max_price_micros=enough or price_micros or 1)
+    return Answer(
+        runs,
+        asked.price_micros,
+        least,
+        state.preview(meant, now=now).would_evict,
+        enough,
+        _cost(pool.policy, meant, asked.price_micros),
+        held_micros(pool.policy, meant.max_price_micros),
+        because,
+    )
+
+
+def indicative(policy: Policy, state: State, *, now: Instant) -> list[tuple[int, int, int | None]]:
+    """Return cpu, memory and the least price to run now of containers of a few units."""
+    found = []
+    for units in SHAPES:
+        cpu, memory = units * policy.unit_cpu_millis, units * policy.unit_memory_mib
+        seen = state.preview(Bid(UNSEEN, UNSEEN, cpu, memory, 1), now=now)
+        found.append((cpu, memory, seen.min_price_to_run_micros))
+    return found
+
+
+def ready_to_send(draft: wire.BidDraft, answer: Answer) -> wire.NewSpotBid | None:
+    """Return a bid that would run now, None where none would or where no image was named."""
+    if draft.image is None or answer.price_micros is None:
+        return None
+    given = {name: getattr(draft, name) for name in draft.__struct_fields__}
+    whole, fraction = divmod(answer.price_micros, 1_000_000)
+    price = f"{whole}.{fraction:06d}".rstrip("0").rstrip(".")
+    return wire.NewSpotBid(**(given | {"max_price_per_hour": price, "max_price_per_minute": None}))
+
+
+def _cost(policy: Policy, bid: Bid, unit_price_micros: int) -> int:
+    """Return what an hour costs at a price of a unit, a fraction left out."""
+    terms = Terms.of(bid, policy)
+    return pricing.rate(pricing.find(policy.pricing), terms, unit_price_micros) // terms.parts
