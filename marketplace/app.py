@@ -45,6 +45,9 @@ from marketplace.http.telemetry import Telemetry
 from marketplace.identity import routes as identity_routes
 from marketplace.ledger import meters as ledger_meters
 from marketplace.ledger import routes as ledger_routes
+from marketplace.spot import pool_routes as spot_pool_routes
+from marketplace.spot import routes as spot_routes
+from marketplace.spot.watching import Watch
 
 SETTINGS_VARIABLE = "MARKETPLACE_CONFIG_JSON"
 """How the server's processes are told their settings."""
@@ -58,6 +61,8 @@ HANDLERS = (
     *events_routes.HANDLERS,
     *identity_routes.HANDLERS,
     *webhook_routes.HANDLERS,
+    *spot_routes.HANDLERS,
+    *spot_pool_routes.HANDLERS,
     health.livez,
     health.readyz,
     health.metrics,
@@ -85,6 +90,7 @@ def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Lit
                 http_resources.STATE: service,
                 health.METERS: (addresses_meters.read, events_meters.read, ledger_meters.read),
                 ledger_routes.ASSETS: {},
+                spot_routes.WATCH: Watch(service.database),
             }
         ),
         lifespan=[lambda app: _running(app, service, authentication)],

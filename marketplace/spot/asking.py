@@ -8,12 +8,13 @@ import msgspec
 
 from marketplace.foundation import clock
 from marketplace.foundation.clock import Instant
-from marketplace.spot import metering, pricing
-from marketplace.spot.commands import MAX_PRICE_MICROS, SETTLE_SECONDS, STOP_GRACE_SECONDS, Container, Pool
+from marketplace.spot import bids, bills, metering, pricing
+from marketplace.spot.commands import MAX_PRICE_MICROS, Container, Pool
 from marketplace.spot.listings import BidRow
 from marketplace.spot.model import Bid, Policy
 from marketplace.spot.placement import State
 from marketplace.spot.pricing import Terms
+from marketplace.spot.records import PoolRecord
 from marketplace.wire import spot as wire
 
 UNSEEN = 0
@@ -47,12 +48,6 @@ class Answer(NamedTuple):
 NOT_WAITING = Waiting(None, None, None)
 
 
-def held_micros(policy: Policy, price_micros: int) -> int:
-    """Return what is set aside for a bid, in micro-credits."""
-    seconds = max(policy.minimum_runtime_seconds, SETTLE_SECONDS + STOP_GRACE_SECONDS)
-    return metering.cost(price_micros, seconds=seconds)
-
-
 def waiting(found: BidRow, state: State, *, now: Instant) -> Waiting:
     """Answer for a bid that is there."""
     rank = state.rank(found.bid_id)
@@ -71,7 +66,13 @@ def waiting(found: BidRow, state: State, *, now: Instant) -> Waiting:
 
 
 def preview(pool: Pool, state: State, container: Container, price_micros: int | None, *, now: Instant) -> Answer:
-    """Answer for a bid that there is not: for its price, or where it has none or one too low, for the least."""
+    """Answer for a bid that there is not: for its price, or where it has none or one too low, for the least.
+
+    Raises ImageNotAllowed and TooLarge, and BelowReserve for a price that is, as placing it would.
+    """
+    record = PoolRecord.of(pool, opened_at=pool.opened_at)
+    if refusal := bids.check(record, container, MAX_PRICE_MICROS if price_micros is None else price_micros):
+        raise refusal
     bid = Bid(UNSEEN, UNSEEN, container.cpu_millis, container.memory_mib, price_micros or 1)
     asked = state.preview(bid, now=now)
     least = asked.min_price_to_run_micros
@@ -90,7 +91,7 @@ def preview(pool: Pool, state: State, container: Container, price_micros: int | 
         state.preview(meant, now=now).would_evict,
         enough,
         _cost(pool.policy, meant, asked.price_micros),
-        held_micros(pool.policy, meant.max_price_micros),
+        metering.cost(meant.max_price_micros, seconds=bills.held_seconds(pool.policy)),
         because,
     )
 

@@ -5,6 +5,7 @@ Lists are keyset pages in a total order, stable while rows are added.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -13,8 +14,8 @@ import sqlalchemy as sa
 from marketplace.foundation.clock import Instant
 from marketplace.spot import errors
 from marketplace.spot.commands import NodeState, Pool
-from marketplace.spot.model import Policy
 from marketplace.spot.pricing import Interval
+from marketplace.spot.records import PoolRecord
 from marketplace.spot.tables import leases, nodes, pools, spot_bids, spot_prices
 
 MAX_INTERVALS = 100_000
@@ -43,8 +44,8 @@ class NodeUse(msgspec.Struct, frozen=True):
 
 
 _find_pool = sa.select(*pools.c).where(pools.c.pool == _pool)
-_is_there = sa.or_(nodes.c.cpu_millis > 0, nodes.c.memory_mib > 0, nodes.c.state != "cordoned")
-"""A node that was taken out keeps its row, cordoned with no room."""
+_is_there = sa.or_(nodes.c.cpu_millis > 0, nodes.c.memory_mib > 0)
+"""A node that was taken out keeps its row, with no room."""
 
 
 def _used(column: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
@@ -73,7 +74,7 @@ def find_pool(tx: sa.Connection, pool: str) -> Pool:
     row = tx.execute(_find_pool, {"pool": pool}).first()
     if row is None:
         raise errors.UnknownPool(pool)
-    return _to_pool(row)
+    return PoolRecord(*row).told()
 
 
 def list_pools(tx: sa.Connection, *, after: str | None, limit: int) -> list[Pool]:
@@ -81,12 +82,12 @@ def list_pools(tx: sa.Connection, *, after: str | None, limit: int) -> list[Pool
     query = sa.select(*pools.c).order_by(pools.c.pool).limit(limit)
     if after is not None:
         query = query.where(pools.c.pool > after)
-    return [_to_pool(row) for row in tx.execute(query)]
+    return [PoolRecord(*row).told() for row in tx.execute(query)]
 
 
 def find_node(tx: sa.Connection, pool: str, node: str) -> NodeUse:
     """Return a node. A single statement. Raises UnknownNode."""
-    row = tx.execute(_find_node, {"pool": pool, "name": node}).first()
+    row: Any = tx.execute(_find_node, {"pool": pool, "name": node}).first()
     if row is None:
         raise errors.UnknownNode(pool, node)
     return NodeUse(*row)
@@ -98,25 +99,8 @@ def list_nodes(tx: sa.Connection, pool: str, *, after: str | None, limit: int) -
     query = _nodes.order_by(nodes.c.node).limit(limit)
     if after is not None:
         query = query.where(nodes.c.node > after)
-    return [NodeUse(*row) for row in tx.execute(query, {"pool": pool})]
-
-
-def _to_pool(row: Any) -> Pool:
-    policy = Policy(
-        row.unit_cpu_millis,
-        row.unit_memory_mib,
-        row.reserve_micros_per_hour,
-        row.margin_basis_points,
-        row.minimum_runtime_seconds,
-        row.notice_seconds,
-        (row.shortest_notice_seconds, row.longest_notice_seconds),
-        row.backoff_seconds,
-        row.max_backoff_seconds,
-        row.pricing,
-    )
-    images = msgspec.json.decode(row.images, type=tuple[str, ...])
-    most = (row.max_cpu_millis, row.max_memory_mib)
-    return Pool(row.pool, policy, images, bool(row.needs_digest), *most, row.network, row.opened_at)
+    rows: Iterable[Any] = tx.execute(query, {"pool": pool})
+    return [NodeUse(*row) for row in rows]
 
 
 # ── prices ───────────────────────────────────────────────────────────────────────────────────────────────────────────

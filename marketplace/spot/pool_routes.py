@@ -1,4 +1,4 @@
-"""HTTP of pools, nodes and prices: parse, hand the request to the lane (or read), shape the answer. No SQL, no rules."""
+"""HTTP of pools, nodes and prices: parse, hand the request to the lane (or read), shape the answer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from marketplace.foundation.clock import Instant
 from marketplace.http import callers, cursors, idempotency, params
 from marketplace.http.resources import database
 from marketplace.spot import asking, commands, errors, history, parsing, pool_listings, shapes
+from marketplace.spot.placement import State
 from marketplace.spot.routes import lane, watch
 from marketplace.wire import spot_pools as wire
 
@@ -103,7 +104,7 @@ class SpotNodes(Controller):
     async def change_spot_node(
         self, pool: Pool, node: Node, data: JSONBody[wire.NodeChange], request: HttpRequest
     ) -> wire.Node:
-        """Cordon a node (nothing new starts there), drain it (its leases are told to go, too) or make it ready again."""
+        """Cordon a node (nothing new starts there), drain it (its leases are told to go, too) or make it ready."""
         whose = callers.caller(request).limited_to
         command = commands.SetNode(pool=pool, node=node, state=data.state, provider=whose)
         return shapes.node(await lane(request).run(command))
@@ -209,7 +210,7 @@ def _durations(tx: Any, /, pool: str, *, since: Instant, until: Instant) -> Any:
     return lasted, pool_listings.current_price(tx, pool)
 
 
-def _use(tx: Any, pool: str, state: asking.State) -> tuple[pool_listings.Use, int]:
+def _use(tx: Any, pool: str, state: State) -> tuple[pool_listings.Use, int]:
     used = pool_listings.read_use(tx, pool)
     return used, history.ideal_value(
         state.bids(), cpu_millis=used.cpu_millis, memory_mib=used.memory_mib, policy=state.policy

@@ -14,6 +14,7 @@ from marketplace.foundation import clock
 from marketplace.http import callers, cursors, idempotency, params
 from marketplace.http.resources import database, resources
 from marketplace.spot import asking, commands, errors, listings, parsing, pool_listings, shapes
+from marketplace.spot.placement import State
 from marketplace.spot.watching import Watch
 from marketplace.wire import spot as wire
 
@@ -199,5 +200,5 @@ async def _see(request: HttpRequest, lease_id: int) -> listings.LeaseRow:
     return found
 
 
-def _waiting(found: listings.BidRow, state: asking.State) -> wire.SpotBidRead:
+def _waiting(found: listings.BidRow, state: State) -> wire.SpotBidRead:
     return shapes.bid_read(found, asking.waiting(found, state, now=clock.now()))

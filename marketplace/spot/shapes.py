@@ -1,4 +1,4 @@
-"""What the spot market keeps, as it goes over the wire: integers of micro-credits as decimal text, instants as times."""
+"""What the spot market keeps, as it goes over the wire: micro-credits as decimal text, instants as times."""
 
 from __future__ import annotations
 

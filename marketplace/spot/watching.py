@@ -1,4 +1,4 @@
-"""The pools as this process knows them, to answer what a bid would get: one projection each, caught up when it is asked.
+"""The pools as this process knows them, to answer what a bid would get: a projection each, caught up when asked.
 
 Nothing is decided here. What a waiting bid is told rests on the same state that the matcher decides by.
 """

@@ -19,8 +19,8 @@ NodeState = Literal["ready", "cordoned", "draining", "lost"]
 """Neither capacity nor price count what a node has that is not ready."""
 Interval = Literal["1m", "1h", "1d"]
 
-NodeCpuMillis = Annotated[int, Meta(ge=0, le=1_000_000_000, description="thousandths of a vCPU")]
-NodeMemoryMib = Annotated[int, Meta(ge=0, le=1_000_000_000, description="MiB")]
+NodeCpuMillis = Annotated[int, Meta(ge=1, le=1_000_000_000, description="thousandths of a vCPU")]
+NodeMemoryMib = Annotated[int, Meta(ge=1, le=1_000_000_000, description="MiB")]
 DaySeconds = Annotated[int, Meta(ge=0, le=86_400)]
 BackoffSeconds = Annotated[int, Meta(ge=1, le=86_400)]
 BasisPoints = Annotated[int, Meta(ge=0, le=100_000, description="hundredths of a percent")]
