@@ -130,8 +130,9 @@ def preview(
         return
     out = terminal.output()
     least = found.min_price_to_run_per_hour
-    verdict = "It would run now." if found.runs_now else f"It would wait: {found.waits_because or 'it names no price.'}"
-    out.print(verdict, soft_wrap=True)
+    if per_hour or per_minute:
+        verdict = "It would run now." if found.runs_now else f"It would wait: {found.waits_because}"
+        out.print(verdict, soft_wrap=True)
     out.print(
         f"A unit costs {found.unit_price_per_hour} an hour; this container {found.cost_per_hour}.", soft_wrap=True
     )
