@@ -63,6 +63,16 @@ class UnknownPricing(errors.Invalid):
         super().__init__(f"{clause[:1].upper()}{clause[1:]}.", field="pricing")
 
 
+class UnknownBackend(errors.Invalid):
+    """No backend of this name is installed."""
+
+    code = "spot.unknown_backend"
+    title = "Unknown backend"
+
+    def __init__(self, backend: str, names: Iterable[str]) -> None:
+        super().__init__(f"There is no backend {backend!r}; there are {', '.join(names)}.", field="backend")
+
+
 class BadPolicy(errors.Invalid):
     """The settings of a pool do not go together, or cannot be computed with exactly."""
 

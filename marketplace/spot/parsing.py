@@ -10,9 +10,9 @@ from msgspec import UNSET, UnsetType
 
 from marketplace.foundation import errors, money
 from marketplace.http import params
-from marketplace.spot import commands
+from marketplace.spot import commands, compute
 from marketplace.spot.commands import AddNode, Container, Pool, SetPool, Wish
-from marketplace.spot.errors import BadPolicy
+from marketplace.spot.errors import BadPolicy, UnknownBackend
 from marketplace.spot.model import Policy
 from marketplace.spot.shapes import DECIMALS
 from marketplace.wire import spot as wire
@@ -127,7 +127,10 @@ def pool_change(name: str, given: spot_pools.PoolChange, *, before: Pool) -> Set
 
 
 def node(pool: str, given: spot_pools.NewNode, *, provider: str) -> AddNode:
-    """Make up an owner's token besides, which a node keeps that is new. Raises Invalid."""
+    """Make up an owner's token besides, which a node keeps that is new. Raises Invalid, UnknownBackend."""
+    names = compute.names()
+    if given.backend not in names:
+        raise UnknownBackend(given.backend, names)
     size = len(msgspec.json.encode(given.settings))
     if size > spot_pools.MAX_SETTINGS_BYTES:
         raise errors.Invalid(

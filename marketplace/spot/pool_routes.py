@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from litestar import Controller, Request, delete, get, patch, post
@@ -25,6 +26,7 @@ NOBODY = "operator"
 """Whose a node is where callers have no keys and the request names nobody."""
 PERCENTS = (20, 50, 80)
 LOOKED_BACK = 30 * clock.DAY
+LAST = clock.from_datetime(datetime(9999, 1, 1, tzinfo=UTC))
 WIDTHS: dict[str, int] = {"1m": clock.MINUTE, "1h": clock.HOUR, "1d": clock.DAY}
 
 
@@ -84,7 +86,7 @@ class SpotNodes(Controller):
         following = cursors.next_after(found, limit, lambda one: cursors.of_name(one.node))
         return wire.Nodes([shapes.node_use(one) for one in found], following)
 
-    @post(opt={"scope": "admin", "refuses": (errors.UnknownPool,), "idempotent": True})
+    @post(opt={"scope": "admin", "refuses": (errors.UnknownPool, errors.UnknownBackend), "idempotent": True})
     async def add_spot_node(self, pool: Pool, data: JSONBody[wire.NewNode], request: HttpRequest) -> wire.Node:
         """Bring a machine in, or change what it offers.
 
@@ -198,11 +200,13 @@ HANDLERS = (SpotPools, SpotNodes, SpotPrices)
 
 
 def _between(since: str | None, until: str | None, *, at_most: int) -> tuple[Instant, Instant]:
-    """Read from when until when, both left out the last `at_most` microseconds. Raises Invalid."""
-    end = params.instant(until, field="until")
-    end = clock.now() if end is None else end
-    begin = params.instant(since, field="since")
-    return (end - at_most if begin is None else begin), end
+    """Read from when until when, both left out the last `at_most` microseconds. Raises Invalid.
+
+    Before 1970 and after 9998 there was no price, and need not be looked.
+    """
+    end, begin = params.instant(until, field="until"), params.instant(since, field="since")
+    end = min(max(clock.now() if end is None else end, 0), LAST)
+    return min(max(end - at_most if begin is None else begin, 0), LAST), end
 
 
 def _durations(tx: Any, /, pool: str, *, since: Instant, until: Instant) -> Any:

@@ -27,8 +27,16 @@ BasisPoints = Annotated[int, Meta(ge=0, le=100_000, description="hundredths of a
 Patterns = Annotated[
     list[Annotated[str, Meta(min_length=1, max_length=255, pattern=limits.TRIMMED)]], Meta(max_length=100)
 ]
-Pricing = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$(?!\n)")]
-Backend = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_.-]*$(?!\n)")]
+Name = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[a-z][a-z0-9_.-]*$(?!\n)",
+        description="1 to 64 of a-z, 0-9, dot, dash and underscore, beginning with a letter",
+    ),
+]
+"""Of a pricing rule or a backend."""
 
 
 # ── pools and nodes ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -45,7 +53,7 @@ class NewPool(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
     unit_cpu_millis: CpuMillis = 1_000
     unit_memory_mib: MemoryMib = 2_048
     reserve_price_per_hour: Price = "0.01"
-    pricing: Pricing = "uniform"
+    pricing: Name = "uniform"
     margin_basis_points: BasisPoints = 500
     minimum_runtime_seconds: DaySeconds = 60
     notice_seconds: NoticeSeconds = 120
@@ -64,7 +72,7 @@ class PoolChange(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_u
     """What is left out stays."""
 
     reserve_price_per_hour: Price | UnsetType = UNSET
-    pricing: Pricing | UnsetType = UNSET
+    pricing: Name | UnsetType = UNSET
     margin_basis_points: BasisPoints | UnsetType = UNSET
     minimum_runtime_seconds: DaySeconds | UnsetType = UNSET
     notice_seconds: NoticeSeconds | UnsetType = UNSET
@@ -79,7 +87,7 @@ class PoolChange(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_u
     network: limits.NetworkName | UnsetType | None = UNSET
 
 
-class Pool(NewPool, frozen=True, kw_only=True):
+class Pool(NewPool, frozen=True, kw_only=True, omit_defaults=False, forbid_unknown_fields=False):
     opened_at: datetime
 
 
@@ -92,7 +100,7 @@ class NewNode(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
     """A machine that runs leases, by a backend with its settings; sent again it changes what the node offers."""
 
     node: NodeName
-    backend: Backend
+    backend: Name
     cpu_millis: NodeCpuMillis
     memory_mib: NodeMemoryMib
     settings: Annotated[dict[str, Any], Meta(max_length=100)] = {}
