@@ -84,6 +84,7 @@ def _of_nodes(rows: sa.FromClause) -> Any:
     )
 
 
+_list_pools = sa.select(pools.c.pool).order_by(pools.c.pool)
 _find_of_nodes = bulk.Bulk({"pool": sa.Text(), "node": sa.Text()}, _of_nodes)
 _find_changed = (
     sa.select(*_COLUMNS)
@@ -123,6 +124,11 @@ _settings = msgspec.json.Decoder(dict[str, Any]).decode
 def read_head(tx: sa.Connection) -> int:
     """Return the last seq of the lane. A single statement."""
     return log.read_head(tx, LANE).last_seq
+
+
+def read_pools(tx: sa.Connection) -> list[str]:
+    """Return the names of all pools. A single statement."""
+    return list(tx.execute(_list_pools).scalars())
 
 
 def read_all(tx: sa.Connection, of: Iterable[tuple[str, str]]) -> Duties:

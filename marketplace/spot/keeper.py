@@ -16,6 +16,7 @@ A container of this node that no lease has is removed; a lease whose container i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import math
 import time
@@ -94,14 +95,15 @@ class Keeper:
         """Containers kept for their logs: when they are to be removed, the next one first."""
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._looks: list[asyncio.Task[None]] = []
+        self._is_busy = asyncio.Event()
         self._answers = True
         self._name = {"pool": node.pool, "node": node.node}
 
     def open(self) -> None:
         """Begin to look after it."""
         self._looks = [
-            asyncio.create_task(self._repeat(self._beat, lambda: BEAT_SECONDS)),
-            asyncio.create_task(self._repeat(self._look, self._look_seconds)),
+            asyncio.create_task(self._beat_on()),
+            asyncio.create_task(self._look_on()),
         ]
 
     def renew(self, good_until: float) -> None:
@@ -126,6 +128,7 @@ class Keeper:
             return
         if known != duty and not any(lease_id == duty.lease_id for _, lease_id in self._kept):
             self._duties[duty.lease_id] = duty
+            self._is_busy.set()
             self._wake(duty.lease_id)
 
     # ── one thing at a time for a lease ──────────────────────────────────────────────────────────────────────────────
@@ -252,22 +255,34 @@ class Keeper:
 
     # ── looking ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _repeat(self, step: Callable[[], Coroutine[Any, Any, None]], seconds: Callable[[], float]) -> None:
+    async def _beat_on(self) -> None:
         while True:
-            try:
-                if self._is_ours():
-                    await step()
-                    self._answers = True
-            except Unavailable as trouble:
-                if self._answers:
-                    log.warning("node_does_not_answer", **self._name, error=str(trouble))
-                self._answers = False
-            except Exception:
-                log.exception("node_not_looked_after", **self._name)
-            await asyncio.sleep(seconds())
+            await self._try(self._beat)
+            await asyncio.sleep(BEAT_SECONDS)
 
-    def _look_seconds(self) -> float:
-        return LOOK_SECONDS if self._duties or self._kept else LOOK_RARELY_SECONDS
+    async def _look_on(self) -> None:
+        while True:
+            self._is_busy.clear()
+            await self._try(self._look)
+            if not self._duties:
+                next_removal = (self._kept[0][0] - clock.now()) / SECOND if self._kept else LOOK_RARELY_SECONDS
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._is_busy.wait(), min(max(next_removal, 0), LOOK_RARELY_SECONDS))
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _try(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do a step, and say what was in its way; the next time is another try."""
+        if not self._is_ours():
+            return
+        try:
+            await step()
+            self._answers = True
+        except (Unavailable, errors.Refusal) as trouble:
+            if self._answers:
+                log.warning("node_does_not_answer", **self._name, error=str(trouble))
+            self._answers = False
+        except Exception:
+            log.exception("node_not_looked_after", **self._name)
 
     async def _beat(self) -> None:
         await self._backend.capacity()
