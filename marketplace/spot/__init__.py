@@ -10,7 +10,7 @@ waited together; `book` reads what they need and holds the money, and the bid is
     of the nodes    ClaimNodes Heartbeat RecordStarted RecordFailed RecordTry RecordEnded RecordClean
     of the clock    ExpireBids StopOverdue LoseNodes Settle
     Projection      a pool in memory, kept up: rank, reason, preview
-    Matcher         decides for a pool, a step at a time
+    deciding        one step of matching a pool
     handlers()      what the lane needs to run the commands
 """
 
@@ -59,7 +59,6 @@ from marketplace.spot.commands import (
     Wish,
 )
 from marketplace.spot.happenings import KINDS, TOPIC
-from marketplace.spot.matcher import Matcher
 from marketplace.spot.model import Policy
 from marketplace.spot.projection import Projection
 from marketplace.spot.service import handlers
@@ -88,7 +87,6 @@ __all__ = [
     "Heartbeat",
     "LeaseState",
     "LoseNodes",
-    "Matcher",
     "NodeRow",
     "NodeState",
     "OnEviction",

@@ -11,7 +11,7 @@ from marketplace.foundation.jobs import Job
 from marketplace.foundation.settings import Settings
 from marketplace.spot.commands import ExpireBids, LoseNodes, StopOverdue
 from marketplace.spot.keepers import Keepers
-from marketplace.spot.matchers import Matchers
+from marketplace.spot.matcher import Matcher
 from marketplace.spot.news import News
 
 AGAIN_SECONDS = 1.0
@@ -45,7 +45,7 @@ def _matching() -> Run:
     async def run(database: Database, lane: Lane) -> None:
         if not heard:
             heard.append(News(database, lane))
-        await Matchers(database, lane, heard[0]).run()
+        await Matcher(database, lane, heard[0]).run()
 
     return run
 

@@ -1,90 +1,63 @@
-"""One step of matching a pool: catch up, decide, hand the decision to the lane.
-
-The decision is made outside of the lane, in a thread, on the projection; the lane takes it only if nothing that it
-rests on has changed meanwhile. Any number of processes may match one pool: of two that decide at once, one is told no.
-"""
+"""All pools, matched by this process: as soon as something has happened, and when the time has come for something."""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Callable
-from typing import NamedTuple
+import time
+
+from prometheus_client import Counter, Histogram
 
 from marketplace.database import Database, Lane
-from marketplace.foundation import clock as clocks
-from marketplace.foundation import errors
-from marketplace.foundation.clock import Instant
-from marketplace.spot.commands import ApplyPlan, PlannedEviction, PlannedStart
-from marketplace.spot.model import Plan
+from marketplace.foundation import clock
+from marketplace.foundation.clock import SECOND
+from marketplace.spot import deciding, duties
+from marketplace.spot.news import News
 from marketplace.spot.projection import Projection
 
+TICK_SECONDS = 1.0
+"""How long at most nothing is decided."""
+PAUSE_SECONDS = 0.005
+"""Between two looks at the news: what comes meanwhile comes together."""
 
-class Step(NamedTuple):
-    """What a step came to. `is_done` where nothing is left to decide until something happens, or the instant comes."""
-
-    starts: int
-    evictions: int
-    is_done: bool
-    changes_at: Instant | None
+STEPS = Histogram("marketplace_spot_match_seconds", "How long it took to catch up with a pool, decide, and be heard")
+STARTS = Counter("marketplace_spot_matched_total", "Bids that were given a place")
+EVICTIONS = Counter("marketplace_spot_evictions_total", "Leases that were told to go, since somebody pays more")
 
 
 class Matcher:
-    """Matches one pool; one step at a time."""
+    """`run` goes on until it is cancelled, or until something breaks: begin anew then."""
 
-    def __init__(self, pool: str, database: Database, lane: Lane, *, clock: Callable[[], Instant] = clocks.now) -> None:
-        self.projection = Projection(pool)
-        self._database, self._lane, self._clock = database, lane, clock
-        self._is_sure = False
+    def __init__(self, database: Database, lane: Lane, news: News) -> None:
+        self._database = database
+        self._lane = lane
+        self._news = news
+        self._projections: dict[str, Projection] = {}
 
-    async def step(self) -> Step:
-        """Decide what is to be decided now, and have it done. Raises UnknownPool, and Busy: nothing has happened then.
+    async def run(self) -> None:
+        while True:
+            seq, wait_seconds = await self.match()
+            await asyncio.sleep(PAUSE_SECONDS)
+            await self._news.wait(after=seq, seconds=wait_seconds)
 
-        Where it is unknown what came of a decision, the next step begins anew.
+    async def match(self) -> tuple[int, float]:
+        """Match each pool until it has settled.
+
+        Return the seq up to which the log is known, and after how many seconds to look again without news.
         """
-        projection = self.projection
-        if not self._is_sure:
-            projection.forget()
-        self._is_sure = False
-        await self._database.read(projection.catch_up)
-        now = max(self._clock(), projection.at)
-        left = projection.let_in(now)
-        plan = await asyncio.to_thread(projection.state.decide, now)
-        command = as_command(plan, projection)
-        is_applied = command is None or await self._apply(command)
-        if not is_applied:
-            projection.state.take_back()
-        self._is_sure = True
-        starts, evictions = (len(plan.starts), len(plan.evictions)) if is_applied else (0, 0)
-        return Step(starts, evictions, is_applied and not left, projection.changes_at())
+        seq, waits = await self._database.read_one(duties.read_head), [TICK_SECONDS]
+        for pool in await self._database.read_one(duties.read_pools):
+            changes_at = await self._settle(self._projections.setdefault(pool, Projection(pool)))
+            if changes_at is not None:
+                waits.append(max(changes_at - clock.now(), 0) / SECOND)
+        return seq, min(waits)
 
-    async def _apply(self, command: ApplyPlan) -> bool:
-        try:
-            is_applied: bool = await self._lane.run(command)
-        except errors.Busy:
-            self.projection.state.take_back()
-            self._is_sure = True
-            raise
-        return is_applied
-
-
-def as_command(plan: Plan, projection: Projection) -> ApplyPlan | None:
-    """Say a plan as a command; None where it changes neither a place nor the price."""
-    if plan.is_empty and plan.price_micros == projection.price_micros:
-        return None
-    return ApplyPlan(
-        pool=projection.name,
-        seq=projection.seq,
-        starts=tuple(
-            PlannedStart(start.bid.bid_id, start.node, bool(start.waits_for), secrets.token_hex(16))
-            for start in plan.starts
-        ),
-        evictions=tuple(
-            PlannedEviction(
-                one.lease.bid.bid_id, one.for_bid, one.stop_at, one.unit_price_micros, one.for_unit_price_micros
-            )
-            for one in plan.evictions
-        ),
-        released=plan.released,
-        unit_price_micros=plan.price_micros,
-    )
+    async def _settle(self, projection: Projection) -> int | None:
+        """Step until nothing is left to decide; return when there may be something again without an event."""
+        while True:
+            began = time.perf_counter()
+            step = await deciding.step(projection, self._database, self._lane)
+            STEPS.observe(time.perf_counter() - began)
+            STARTS.inc(step.starts)
+            EVICTIONS.inc(step.evictions)
+            if step.is_done:
+                return step.changes_at

@@ -15,8 +15,7 @@ import sqlalchemy as sa
 from marketplace import ledger, spot
 from marketplace.database import Database, Lane, Limits, log, money
 from marketplace.foundation.errors import Refusal
-from marketplace.spot import tables
-from marketplace.spot.matcher import Matcher
+from marketplace.spot import deciding, tables
 from marketplace.spot.records import BidRecord, LeaseRecord
 from tests.services.clock import SettableClock
 
@@ -46,7 +45,7 @@ class Desk:
         self.lane = lane
         self.database = database
         self.clock = clock
-        self.matcher = Matcher(spot.DEFAULT_POOL, database, lane, clock=clock)
+        self.projection = spot.Projection(spot.DEFAULT_POOL, clock=clock)
         self._owners = itertools.count(1)
 
     async def run(self, command: Any) -> Any:
@@ -92,7 +91,7 @@ class Desk:
 
     async def match(self) -> None:
         """Let the matcher decide all that is to be decided now."""
-        while not (await self.matcher.step()).is_done:
+        while not (await deciding.step(self.projection, self.database, self.lane)).is_done:
             pass
 
     async def start(self, *bid_ids: int) -> None:

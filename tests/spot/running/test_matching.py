@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from marketplace.spot.commands import CancelBid
-from marketplace.spot.matchers import Matchers
+from marketplace.spot.matcher import Matcher
 from marketplace.spot.news import News
 from tests.spot.running.town import Town
 
 
-def matcher(town: Town) -> Matchers:
-    return Matchers(town.service.database, town.money, News(town.service.database, town.money))
+def matcher(town: Town) -> Matcher:
+    return Matcher(town.service.database, town.money, News(town.service.database, town.money))
 
 
 async def used(town: Town) -> dict[str, int]:
