@@ -45,7 +45,7 @@ class PriceChanged(msgspec.Struct, frozen=True, tag="price_changed"):
     before: str
 
 
-class BidSubmitted(msgspec.Struct, frozen=True, tag="bid_submitted"):
+class BidSubmitted(msgspec.Struct, frozen=True, tag="spot_bid_submitted"):
     pool: str
     bid_id: int
     username: str
@@ -56,7 +56,7 @@ class BidSubmitted(msgspec.Struct, frozen=True, tag="bid_submitted"):
     held: str
 
 
-class BidAmended(msgspec.Struct, frozen=True, tag="bid_amended"):
+class BidAmended(msgspec.Struct, frozen=True, tag="spot_bid_amended"):
     pool: str
     bid_id: int
     username: str
@@ -65,7 +65,7 @@ class BidAmended(msgspec.Struct, frozen=True, tag="bid_amended"):
     held: str
 
 
-class BidMatched(msgspec.Struct, frozen=True, tag="bid_matched"):
+class BidMatched(msgspec.Struct, frozen=True, tag="spot_bid_matched"):
     """`waits_for` are the bids that have to go first."""
 
     pool: str
@@ -77,7 +77,7 @@ class BidMatched(msgspec.Struct, frozen=True, tag="bid_matched"):
     reason: str
 
 
-class BidReturned(msgspec.Struct, frozen=True, tag="bid_returned"):
+class BidReturned(msgspec.Struct, frozen=True, tag="spot_bid_returned"):
     """A bid is in the queue again, from `not_before` on where that is not null."""
 
     pool: str
@@ -163,7 +163,7 @@ class InsufficientFunds(msgspec.Struct, frozen=True, tag="insufficient_funds"):
     reason: str
 
 
-class BidEvicted(msgspec.Struct, frozen=True, tag="bid_evicted"):
+class BidEvicted(msgspec.Struct, frozen=True, tag="spot_bid_evicted"):
     pool: str
     bid_id: int
     lease_id: int
@@ -173,7 +173,7 @@ class BidEvicted(msgspec.Struct, frozen=True, tag="bid_evicted"):
     charged: str
 
 
-class BidCompleted(msgspec.Struct, frozen=True, tag="bid_completed"):
+class BidCompleted(msgspec.Struct, frozen=True, tag="spot_bid_completed"):
     pool: str
     bid_id: int
     lease_id: int
@@ -184,7 +184,7 @@ class BidCompleted(msgspec.Struct, frozen=True, tag="bid_completed"):
     charged: str
 
 
-class BidCancelled(msgspec.Struct, frozen=True, tag="bid_cancelled"):
+class BidCancelled(msgspec.Struct, frozen=True, tag="spot_bid_cancelled"):
     """`lease_id` is null where it never had a place."""
 
     pool: str
@@ -196,7 +196,7 @@ class BidCancelled(msgspec.Struct, frozen=True, tag="bid_cancelled"):
     charged: str
 
 
-class BidFailed(msgspec.Struct, frozen=True, tag="bid_failed"):
+class BidFailed(msgspec.Struct, frozen=True, tag="spot_bid_failed"):
     pool: str
     bid_id: int
     lease_id: int | None

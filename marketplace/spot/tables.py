@@ -208,6 +208,7 @@ leases = sa.Table(
     sa.Column("started_at", sa.BigInteger, nullable=True, comment="since when it is billed; null: it never ran"),
     sa.Column("notice_at", sa.BigInteger, nullable=True, comment="when it was told to go"),
     sa.Column("stop_at", sa.BigInteger, nullable=True, comment="then it is killed; null while it is wanted"),
+    sa.Column("overdue_at", sa.BigInteger, nullable=True, comment="when its ttl is over; null: none, or not running"),
     sa.Column("ended_at", sa.BigInteger, nullable=True, comment="null while it is open"),
     sa.Column("exit_code", sa.Integer, nullable=True),
     sa.Column("attempts", sa.Integer, nullable=False, comment="how often its start was tried on this node"),
@@ -267,6 +268,14 @@ leases = sa.Table(
         "lease_id",
         postgresql_where=sa.text("settle_at IS NOT NULL"),
         sqlite_where=sa.text("settle_at IS NOT NULL"),
+    ),
+    # Those that have run as long as they may.
+    sa.Index(
+        "leases_overdue",
+        "overdue_at",
+        "lease_id",
+        postgresql_where=sa.text("overdue_at IS NOT NULL"),
+        sqlite_where=sa.text("overdue_at IS NOT NULL"),
     ),
     # A member's, all of them for bills and the running ones for what they cost together.
     sa.Index("leases_by_owner", "username", "lease_id"),
