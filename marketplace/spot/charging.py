@@ -109,9 +109,10 @@ class Tab(msgspec.Struct, frozen=True):
         assert self.line_unit_price_micros is not None, "time that was charged had a price"
         return Line(self.line_from_at, self.metered_until, self.line_unit_price_micros, self.line_charged_micros)
 
-    def columns(self) -> dict[str, Any]:
-        """Return all of it by the columns' names."""
-        return msgspec.structs.asdict(self)
+    def write_to(self, record: Any) -> None:
+        """Put all of it into a record's fields of the same names."""
+        for name in self.__struct_fields__:
+            setattr(record, name, getattr(self, name))
 
 
 # ── what is held ─────────────────────────────────────────────────────────────────────────────────────────────────────
