@@ -179,6 +179,7 @@ class BidRecord(msgspec.Struct):
             self.memory_mib,
             self.max_price_micros_per_hour,
             self.notice_seconds,
+            self.avoided() if self.avoids != "[]" else frozenset(),
         )
 
     def told(self) -> Placed:

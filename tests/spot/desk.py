@@ -66,7 +66,7 @@ class Desk:
     # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def add_node(self, node: str, units: int = 1, **more: Any) -> spot.NodeRow:
-        given = {
+        given: dict[str, Any] = {
             "pool": spot.DEFAULT_POOL,
             "provider": "pat",
             "backend": "simulated",
@@ -78,8 +78,8 @@ class Desk:
         return row
 
     def bid(self, username: str, price: float, *, units: float = 1, pool: str = spot.DEFAULT_POOL, **wish: Any) -> Any:
-        size = {"cpu_millis": round(units * UNIT[0]), "memory_mib": round(units * UNIT[1])}
-        container = spot.Container(image="app:1", **size)
+        cpu, memory = round(units * UNIT[0]), round(units * UNIT[1])
+        container = spot.Container(image="app:1", cpu_millis=cpu, memory_mib=memory)
         return spot.PlaceBid(pool, username, container, spot.Wish(max_price_micros=round(price * CREDIT), **wish))
 
     async def place(self, username: str, price: float, **more: Any) -> int:
