@@ -10,8 +10,8 @@ as long as its hold covers what it owes, and the grace besides; then it has to s
 when its bid's budget would not last for the grace.
 
     max price 3.60 an hour, which is 1 000 micro-credits a second; 60 s are held; nothing else is in the wallet
-    after 40 s at that price it owes 40 000, with the grace 50 000: it goes on, and is looked at again after 10 s
-    after 50 s it owes 50 000, with the grace 60 000: it has to stop, and is gone after 60 s at the latest
+    after 40 s at that price it owes 40 000, with the grace 50 000: it goes on, and is looked at again after 9 s
+    after 49 s it owes 49 000, with the grace 59 000: it has to stop, and is gone after 59 s, or at the latest 60
     at half of the price it would have gone on for about 100 s
 
 All leases of a member are settled at the same instants, so that one transfer pays for all of them: those of its grid.
@@ -36,8 +36,8 @@ from marketplace.spot.pricing import Interval, Rule, Terms
 STEP = SETTLE_SECONDS * SECOND
 LATEST_FIRST = MINUTE
 """A lease is settled for the first time no later than this, however much is held for it."""
-SOONEST = SECOND
-"""Who could go on for less than this has to stop now."""
+LATENESS = SECOND
+"""A settlement may come so late, and still nothing stays unpaid. Who could go on for no longer has to stop now."""
 FOREVER = 2**62
 LOW_SECONDS = 300
 ENOUGH_SECONDS = 600
@@ -138,8 +138,8 @@ def begin(
 ) -> Tab:
     """Let a lease be charged from this instant on."""
     tab = replace(tab, started_at=started_at, metered_until=started_at, line_from_at=started_at)
-    secured = _lasts_until(tab, held_micros) - STEP
-    look_at = min(secured, _budget_lasts_until(tab, budget_left_micros), started_at + LATEST_FIRST)
+    secured, budget = _lasts_until(tab, held_micros) - STEP, _budget_lasts_until(tab, budget_left_micros)
+    look_at = min(secured - LATENESS, budget - LATENESS, started_at + LATEST_FIRST)
     on_grid = next_on_grid(username, look_at) - STEP
     return replace(tab, settle_at=on_grid if on_grid > started_at else max(look_at, started_at))
 
@@ -325,9 +325,9 @@ def _judge(lease: Running, paid_micros: int, *, now: Instant, step: Instant) -> 
         return Settled(replace(tab, settle_at=step))
     budget_left = None if lease.budget_left_micros is None else lease.budget_left_micros - tab.charged_micros
     budget, hold = _budget_lasts_until(tab, budget_left), _hold_lasts_until(tab, lease.held_micros)
-    if min(budget, hold) < now + SOONEST:
+    if min(budget, hold) <= now + LATENESS:
         return Settled(replace(tab, settle_at=step), "budget_spent" if budget <= hold else "insufficient_funds")
-    return Settled(replace(tab, settle_at=min(step, budget, hold)))
+    return Settled(replace(tab, settle_at=min(step, budget - LATENESS, hold - LATENESS)))
 
 
 # Up to when a lease may go on at its max price, so that the grace of its stop is covered besides.

@@ -169,12 +169,17 @@ WALLETS = st.integers(0, 2 * 10**7)
 
 @pytest.mark.property
 @settings(max_examples=1_000)
-@given(prices=HISTORIES, wallet=WALLETS, wishes=WISHES)
-def test_settled_in_time_nothing_stays_unpaid_and_no_budget_is_exceeded(
-    prices: list[Interval], wallet: int, wishes: list[tuple[int, int, int | None]]
+@given(
+    prices=HISTORIES,
+    wallet=WALLETS,
+    wishes=WISHES,
+    lateness=st.lists(st.integers(0, charging.LATENESS), min_size=60, max_size=60),
+)
+def test_settled_within_a_second_nothing_stays_unpaid_and_no_budget_is_exceeded(
+    prices: list[Interval], wallet: int, wishes: list[tuple[int, int, int | None]], lateness: list[int]
 ) -> None:
     day = Day(prices, wallet, wishes)
-    day.run([])
+    day.run(lateness)
     assert all(each.unpaid == 0 for each in day.over)
     assert day.wallet + day.paid == wallet
     assert day.paid == sum(each.tab.charged_micros for each in day.over)

@@ -170,6 +170,10 @@ def test_at_first_a_lease_is_left_alone_while_its_hold_covers_a_step_and_the_gra
     assert first == charging.next_on_grid(ANN, first - 1)
 
 
+def test_at_first_a_lease_of_which_little_is_held_is_looked_at_at_once() -> None:
+    assert begun(held=20_000).settle_at == START
+
+
 def test_at_first_a_lease_is_looked_at_within_a_minute_however_much_is_held() -> None:
     first = begun(held=10**9).settle_at
     assert first is not None
@@ -179,7 +183,7 @@ def test_at_first_a_lease_is_looked_at_within_a_minute_however_much_is_held() ->
 def test_a_small_budget_is_looked_at_when_it_may_be_spent() -> None:
     first = begun(budget=12_500).settle_at
     assert first is not None
-    assert START + 2 * SECOND <= first < START + 2_502 * SECOND // 1_000
+    assert START + 1_500 * SECOND // 1_000 <= first < START + 1_502 * SECOND // 1_000
 
 
 def test_leases_of_a_member_are_looked_at_together_and_those_of_many_members_spread() -> None:
@@ -205,7 +209,9 @@ def test_without_money_a_lease_goes_on_while_its_hold_covers_it_and_the_grace() 
     after_40 = settle(Running(ran(40), 60_000), available=0, seconds=40).leases[0]
     assert after_40.cause is None
     assert after_40.tab.settle_at is not None
-    assert after_40.tab.settle_at <= START + 50_002 * SECOND // 1_000
+    assert after_40.tab.settle_at <= START + 49_002 * SECOND // 1_000
+    after_49 = settle(Running(ran(49), 60_000), available=0, seconds=49).leases[0]
+    assert after_49.cause is None
     after_50 = settle(Running(ran(50), 60_000), available=0, seconds=50).leases[0]
     assert after_50.cause == "insufficient_funds"
     at_half = settle(Running(ran(98, price=500), 60_000), available=0, seconds=98).leases[0]
