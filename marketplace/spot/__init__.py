@@ -9,6 +9,8 @@ waited together; `book` reads what they need and holds the money, and the bid is
     of the matcher  ApplyPlan
     of the nodes    ClaimNodes Heartbeat RecordStarted RecordFailed RecordTry RecordEnded RecordClean
     of the clock    ExpireBids StopOverdue LoseNodes Settle
+    Projection      a pool in memory, kept up: rank, reason, preview
+    Matcher         decides for a pool, a step at a time
     handlers()      what the lane needs to run the commands
 """
 
@@ -57,7 +59,9 @@ from marketplace.spot.commands import (
     Wish,
 )
 from marketplace.spot.happenings import KINDS, TOPIC
+from marketplace.spot.matcher import Matcher
 from marketplace.spot.model import Policy
+from marketplace.spot.projection import Projection
 from marketplace.spot.service import handlers
 
 __all__ = [
@@ -84,6 +88,7 @@ __all__ = [
     "Heartbeat",
     "LeaseState",
     "LoseNodes",
+    "Matcher",
     "NodeRow",
     "NodeState",
     "OnEviction",
@@ -94,6 +99,7 @@ __all__ = [
     "PlannedStart",
     "Policy",
     "Pool",
+    "Projection",
     "RecordClean",
     "RecordEnded",
     "RecordFailed",

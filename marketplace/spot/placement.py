@@ -130,6 +130,14 @@ class State:
         node = self._node_of.get(bid_id)
         return None if node is None else self._leases[node][bid_id].lease
 
+    def queued(self, bid_id: int) -> Bid | None:
+        """Return a bid that waits."""
+        return self._queue[bid_id].bid if bid_id in self._queue else None
+
+    def changes_at(self) -> Instant | None:
+        """Return when the next lease may be past its minimum runtime, None where all are."""
+        return self._protections[0][0] if self._protections else None
+
     def rank(self, bid_id: int) -> int | None:
         """Return how manieth in the queue a bid is, from 1 on; None if it is not queued."""
         return self._queue.rank(bid_id) if bid_id in self._queue else None

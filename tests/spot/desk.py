@@ -16,6 +16,7 @@ from marketplace import ledger, spot
 from marketplace.database import Database, Lane, Limits, log, money
 from marketplace.foundation.errors import Refusal
 from marketplace.spot import tables
+from marketplace.spot.matcher import Matcher
 from marketplace.spot.records import BidRecord, LeaseRecord
 from tests.services.clock import SettableClock
 
@@ -45,6 +46,7 @@ class Desk:
         self.lane = lane
         self.database = database
         self.clock = clock
+        self.matcher = Matcher(spot.DEFAULT_POOL, database, lane, clock=clock)
         self._owners = itertools.count(1)
 
     async def run(self, command: Any) -> Any:
@@ -85,6 +87,34 @@ class Desk:
     async def place(self, username: str, price: float, **more: Any) -> int:
         placed: spot.Placed = await self.run(self.bid(username, price, **more))
         return placed.bid_id
+
+    # ── what matcher and nodes do ────────────────────────────────────────────────────────────────────────────────────
+
+    async def match(self) -> None:
+        """Let the matcher decide all that is to be decided now."""
+        while not (await self.matcher.step()).is_done:
+            pass
+
+    async def start(self, *bid_ids: int) -> None:
+        """Let the containers of these bids run from now on."""
+        for bid_id in bid_ids:
+            lease = await self.lease_of(bid_id)
+            reference, address = f"box{lease.lease_id}", "10.0.0.7"
+            assert await self.run(spot.RecordStarted(lease.lease_id, reference, self.clock(), address))
+
+    async def end(self, bid_id: int, exit_code: int | None = 0, **more: Any) -> bool:
+        """Let the container of a bid end now."""
+        lease = await self.lease_of(bid_id)
+        is_new: bool = await self.run(spot.RecordEnded(lease.lease_id, self.clock(), exit_code, **more))
+        return is_new
+
+    async def running(self, username: str, price: float, **more: Any) -> int:
+        """Place a bid that gets a place at once, and let it run past its minimum runtime."""
+        bid_id = await self.place(username, price, **more)
+        await self.match()
+        await self.start(bid_id)
+        self.clock.advance(60)
+        return bid_id
 
     # ── reads ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

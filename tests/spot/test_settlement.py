@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from marketplace import ledger, spot
@@ -256,7 +258,7 @@ async def test_a_budget_is_not_exceeded(desk: Desk) -> None:
 
 
 async def test_the_budget_counts_for_all_leases_of_a_bid(desk: Desk) -> None:
-    wish = {"budget_micros": 75_000, "on_eviction": "requeue"}
+    wish: dict[str, Any] = {"budget_micros": 75_000, "on_eviction": "requeue"}
     bid_id, lease_id = await run(desk, "ann", SECONDLY, **wish)
     await settle_for(desk, 50)
     await desk.run(spot.EvictLease(lease_id))
