@@ -9,6 +9,8 @@ waited together; `book` reads what they need and holds the money, and the bid is
     of the matcher  ApplyPlan
     of the nodes    ClaimNodes Heartbeat RecordStarted RecordFailed RecordTry RecordEnded RecordClean
     of the clock    ExpireBids StopOverdue LoseNodes Settle
+    Projection      a pool in memory, kept up: rank, reason, preview
+    deciding        one step of matching a pool
     handlers()      what the lane needs to run the commands
 """
 
@@ -58,6 +60,7 @@ from marketplace.spot.commands import (
 )
 from marketplace.spot.happenings import KINDS, TOPIC
 from marketplace.spot.model import Policy
+from marketplace.spot.projection import Projection
 from marketplace.spot.service import handlers
 
 __all__ = [
@@ -94,6 +97,7 @@ __all__ = [
     "PlannedStart",
     "Policy",
     "Pool",
+    "Projection",
     "RecordClean",
     "RecordEnded",
     "RecordFailed",

@@ -179,6 +179,7 @@ class BidRecord(msgspec.Struct):
             self.memory_mib,
             self.max_price_micros_per_hour,
             self.notice_seconds,
+            self.avoided() if self.avoids != "[]" else frozenset(),
         )
 
     def told(self) -> Placed:
@@ -237,6 +238,11 @@ class LeaseRecord(msgspec.Struct):
     @property
     def is_open(self) -> bool:
         return self.ended_at is None
+
+    @property
+    def owed_micros(self) -> int:
+        """What it was charged and has not paid."""
+        return self.charged_micros - self.paid_micros
 
     @property
     def is_wanted(self) -> bool:

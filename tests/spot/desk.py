@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from marketplace import ledger, spot
 from marketplace.database import Database, Lane, Limits, log, money
 from marketplace.foundation.errors import Refusal
-from marketplace.spot import tables
+from marketplace.spot import deciding, tables
 from marketplace.spot.records import BidRecord, LeaseRecord
 from tests.services.clock import SettableClock
 
@@ -45,6 +45,7 @@ class Desk:
         self.lane = lane
         self.database = database
         self.clock = clock
+        self.projection = spot.Projection(spot.DEFAULT_POOL, clock=clock)
         self._owners = itertools.count(1)
 
     async def run(self, command: Any) -> Any:
@@ -66,7 +67,7 @@ class Desk:
     # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def add_node(self, node: str, units: int = 1, **more: Any) -> spot.NodeRow:
-        given = {
+        given: dict[str, Any] = {
             "pool": spot.DEFAULT_POOL,
             "provider": "pat",
             "backend": "simulated",
@@ -78,13 +79,41 @@ class Desk:
         return row
 
     def bid(self, username: str, price: float, *, units: float = 1, pool: str = spot.DEFAULT_POOL, **wish: Any) -> Any:
-        size = {"cpu_millis": round(units * UNIT[0]), "memory_mib": round(units * UNIT[1])}
-        container = spot.Container(image="app:1", **size)
+        cpu, memory = round(units * UNIT[0]), round(units * UNIT[1])
+        container = spot.Container(image="app:1", cpu_millis=cpu, memory_mib=memory)
         return spot.PlaceBid(pool, username, container, spot.Wish(max_price_micros=round(price * CREDIT), **wish))
 
     async def place(self, username: str, price: float, **more: Any) -> int:
         placed: spot.Placed = await self.run(self.bid(username, price, **more))
         return placed.bid_id
+
+    # ── what matcher and nodes do ────────────────────────────────────────────────────────────────────────────────────
+
+    async def match(self) -> None:
+        """Let the matcher decide all that is to be decided now."""
+        while not (await deciding.step(self.projection, self.database, self.lane)).is_done:
+            pass
+
+    async def start(self, *bid_ids: int) -> None:
+        """Let the containers of these bids run from now on."""
+        for bid_id in bid_ids:
+            lease = await self.lease_of(bid_id)
+            reference, address = f"box{lease.lease_id}", "10.0.0.7"
+            assert await self.run(spot.RecordStarted(lease.lease_id, reference, self.clock(), address))
+
+    async def end(self, bid_id: int, exit_code: int | None = 0, **more: Any) -> bool:
+        """Let the container of a bid end now."""
+        lease = await self.lease_of(bid_id)
+        is_new: bool = await self.run(spot.RecordEnded(lease.lease_id, self.clock(), exit_code, **more))
+        return is_new
+
+    async def running(self, username: str, price: float, **more: Any) -> int:
+        """Place a bid that gets a place at once, and let it run past its minimum runtime."""
+        bid_id = await self.place(username, price, **more)
+        await self.match()
+        await self.start(bid_id)
+        self.clock.advance(60)
+        return bid_id
 
     # ── reads ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

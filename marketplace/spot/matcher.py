@@ -1,0 +1,63 @@
+"""All pools, matched by this process: as soon as something has happened, and when the time has come for something."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from prometheus_client import Counter, Histogram
+
+from marketplace.database import Database, Lane
+from marketplace.foundation import clock
+from marketplace.foundation.clock import SECOND
+from marketplace.spot import deciding, duties
+from marketplace.spot.news import News
+from marketplace.spot.projection import Projection
+
+TICK_SECONDS = 1.0
+"""How long at most nothing is decided."""
+PAUSE_SECONDS = 0.005
+"""Between two looks at the news: what comes meanwhile comes together."""
+
+STEPS = Histogram("marketplace_spot_match_seconds", "How long it took to catch up with a pool, decide, and be heard")
+STARTS = Counter("marketplace_spot_matched_total", "Bids that were given a place")
+EVICTIONS = Counter("marketplace_spot_evictions_total", "Leases that were told to go, since somebody pays more")
+
+
+class Matcher:
+    """`run` goes on until it is cancelled, or until something breaks: begin anew then."""
+
+    def __init__(self, database: Database, lane: Lane, news: News) -> None:
+        self._database = database
+        self._lane = lane
+        self._news = news
+        self._projections: dict[str, Projection] = {}
+
+    async def run(self) -> None:
+        while True:
+            seq, wait_seconds = await self.match()
+            await asyncio.sleep(PAUSE_SECONDS)
+            await self._news.wait(after=seq, seconds=wait_seconds)
+
+    async def match(self) -> tuple[int, float]:
+        """Match each pool until it has settled.
+
+        Return the seq up to which the log is known, and after how many seconds to look again without news.
+        """
+        seq, waits = await self._database.read_one(duties.read_head), [TICK_SECONDS]
+        for pool in await self._database.read_one(duties.read_pools):
+            changes_at = await self._settle(self._projections.setdefault(pool, Projection(pool)))
+            if changes_at is not None:
+                waits.append(max(changes_at - clock.now(), 0) / SECOND)
+        return seq, min(waits)
+
+    async def _settle(self, projection: Projection) -> int | None:
+        """Step until nothing is left to decide; return when there may be something again without an event."""
+        while True:
+            began = time.perf_counter()
+            step = await deciding.step(projection, self._database, self._lane)
+            STEPS.observe(time.perf_counter() - began)
+            STARTS.inc(step.starts)
+            EVICTIONS.inc(step.evictions)
+            if step.is_done:
+                return step.changes_at
