@@ -187,7 +187,8 @@ def monthly_bill(tx: sa.Connection, username: str, month: Month, *, after: int |
 
 def _monthly_line(row: Any) -> MonthlyLine:
     # Sums of Postgres are no integers of Python.
-    return MonthlyLine(*row[:5], ran=int(row.ran), charged_micros=int(row.charged_micros))
+    ran, charged = int(row.ran), int(row.charged_micros)
+    return MonthlyLine(row.lease_id, row.bid_id, row.pool, row.started_at, row.ended_at, ran, charged)
 
 
 def monthly_sum(tx: sa.Connection, username: str, month: Month) -> MonthlySum:
