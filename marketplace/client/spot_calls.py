@@ -24,6 +24,7 @@ Price = str | int | Decimal
 
 BIDS = "/api/v1/spot/bids"
 LEASES = "/api/v1/spot/leases"
+BILLS = "/api/v1/spot/bills"
 POOLS = "/api/v1/spot/pools"
 
 
@@ -141,9 +142,17 @@ def spot_log(lease_id: int, *, lines: int | None = None) -> Call[spot.LeaseLog]:
     return Call("GET", f"{LEASES}/{lease_id}/logs", spot.LeaseLog, query_of(lines=lines))
 
 
-def spot_bill(lease_id: int) -> Call[spot.LeaseBill]:
-    """Read what a lease cost, a line for each price."""
-    return Call("GET", f"{LEASES}/{lease_id}/bill", spot.LeaseBill)
+def spot_bill(lease_id: int, *, after: str | None = None, limit: int | None = None) -> Call[spot.LeaseBill]:
+    """Read what a lease cost, a line for each price; `after` is `next` of the page before."""
+    return Call("GET", f"{LEASES}/{lease_id}/bill", spot.LeaseBill, query_of(after=after, limit=limit))
+
+
+def spot_month(
+    month: str | None = None, *, username: str | None = None, after: str | None = None, limit: int | None = None
+) -> Call[spot.MonthlyBill]:
+    """Read what a member's leases cost in a month, such as "2026-11"; in this one, if none is named."""
+    query = query_of(month=month, username=username, after=after, limit=limit)
+    return Call("GET", BILLS, spot.MonthlyBill, query)
 
 
 def stop_spot_lease(lease_id: int, *, idempotency_key: str | None = None) -> Call[spot.PlacedBid]:

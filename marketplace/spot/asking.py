@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import msgspec
-
 from marketplace.foundation import clock
-from marketplace.foundation.clock import Instant
 from marketplace.spot import bids, bills, metering, pricing
 from marketplace.spot.commands import MAX_PRICE_MICROS, Container, Pool
 from marketplace.spot.listings import BidRow
 from marketplace.spot.model import Bid, Policy
-from marketplace.spot.placement import State
 from marketplace.spot.pricing import Terms
+from marketplace.spot.projection import Projection
 from marketplace.spot.records import PoolRecord
 from marketplace.wire import spot as wire
 
@@ -48,24 +45,20 @@ class Answer(NamedTuple):
 NOT_WAITING = Waiting(None, None, None)
 
 
-def waiting(found: BidRow, state: State, *, now: Instant) -> Waiting:
+def waiting(found: BidRow, seen: Projection) -> Waiting:
     """Answer for a bid that is there."""
-    rank = state.rank(found.bid_id)
     if found.state != "submitted":
         return NOT_WAITING
-    if found.not_before is not None and found.not_before > now:
-        at = clock.to_datetime(found.not_before).strftime("%H:%M:%S")
+    standing = seen.standing(found.bid_id)
+    if standing is None:
+        at = clock.to_datetime(found.not_before or found.submitted_at).strftime("%H:%M:%S")
         return Waiting(None, f"It was displaced, and is queued again at {at} UTC.", None)
-    bid = Bid(
-        found.bid_id, found.bid_id, found.cpu_millis, found.memory_mib, found.max_price_micros_per_hour,
-        found.notice_seconds,
-    )  # fmt: skip
-    seen = state.preview(bid, now=now)
-    because = "It is about to be placed." if seen.runs_now else state.reason(bid).text
-    return Waiting(rank, because, seen.min_price_to_run_micros)
+    least = standing.min_price_micros
+    may_run = least is not None and least <= found.max_price_micros_per_hour
+    return Waiting(standing.rank, "It is about to be placed." if may_run else standing.reason.text, least)
 
 
-def preview(pool: Pool, state: State, container: Container, price_micros: int | None, *, now: Instant) -> Answer:
+def preview(pool: Pool, seen: Projection, container: Container, price_micros: int | None) -> Answer:
     """Answer for a bid that there is not: for its price, or where it has none or one too low, for the least.
 
     Raises ImageNotAllowed and TooLarge, and BelowReserve for a price that is, as placing it would.
@@ -73,36 +66,36 @@ def preview(pool: Pool, state: State, container: Container, price_micros: int | 
     record = PoolRecord.of(pool, opened_at=pool.opened_at)
     if refusal := bids.check(record, container, MAX_PRICE_MICROS if price_micros is None else price_micros):
         raise refusal
-    bid = Bid(UNSEEN, UNSEEN, container.cpu_millis, container.memory_mib, price_micros or 1)
-    asked = state.preview(bid, now=now)
+    asked = seen.preview(container, price_micros or 1)
     least = asked.min_price_to_run_micros
     runs = asked.runs_now and price_micros is not None
     because = None
     if price_micros is not None and not runs:
-        because = state.reason(bid).text
+        because = seen.state.reason(_meant(container, price_micros)).text
     elif least is None:
-        because = state.reason(msgspec.structs.replace(bid, max_price_micros=MAX_PRICE_MICROS)).text
+        because = seen.state.reason(_meant(container, MAX_PRICE_MICROS)).text
     enough = price_micros if runs else least
-    meant = msgspec.structs.replace(bid, max_price_micros=enough or price_micros or 1)
+    shown = enough or price_micros or 1
     return Answer(
         runs,
         asked.price_micros,
         least,
-        state.preview(meant, now=now).would_evict,
+        seen.preview(container, shown).would_evict,
         enough,
-        _cost(pool.policy, meant, asked.price_micros),
-        metering.cost(meant.max_price_micros, seconds=bills.held_seconds(pool.policy)),
+        _cost(pool.policy, _meant(container, shown), asked.price_micros),
+        metering.cost(shown, seconds=bills.held_seconds(pool.policy)),
         because,
     )
 
 
-def indicative(policy: Policy, state: State, *, now: Instant) -> list[tuple[int, int, int | None]]:
+def indicative(seen: Projection) -> list[tuple[int, int, int | None]]:
     """Return cpu, memory and the least price to run now of containers of a few units."""
+    policy = seen.state.policy
     found = []
     for units in SHAPES:
         cpu, memory = units * policy.unit_cpu_millis, units * policy.unit_memory_mib
-        seen = state.preview(Bid(UNSEEN, UNSEEN, cpu, memory, 1), now=now)
-        found.append((cpu, memory, seen.min_price_to_run_micros))
+        one = Container(image="", cpu_millis=cpu, memory_mib=memory)
+        found.append((cpu, memory, seen.preview(one, 1).min_price_to_run_micros))
     return found
 
 
@@ -114,6 +107,10 @@ def ready_to_send(draft: wire.BidDraft, answer: Answer) -> wire.NewSpotBid | Non
     whole, fraction = divmod(answer.price_micros, 1_000_000)
     price = f"{whole}.{fraction:06d}".rstrip("0").rstrip(".")
     return wire.NewSpotBid(**(given | {"max_price_per_hour": price, "max_price_per_minute": None}))
+
+
+def _meant(container: Container, price_micros: int) -> Bid:
+    return Bid(UNSEEN, UNSEEN, container.cpu_millis, container.memory_mib, price_micros)
 
 
 def _cost(policy: Policy, bid: Bid, unit_price_micros: int) -> int:

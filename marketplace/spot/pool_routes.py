@@ -13,7 +13,7 @@ from marketplace.foundation.clock import Instant
 from marketplace.http import callers, cursors, idempotency, params
 from marketplace.http.resources import database
 from marketplace.spot import asking, commands, errors, history, parsing, pool_listings, shapes
-from marketplace.spot.placement import State
+from marketplace.spot.projection import Projection
 from marketplace.spot.routes import lane, watch
 from marketplace.wire import spot_pools as wire
 
@@ -134,11 +134,7 @@ class SpotPrices(Controller):
         """Tell what a unit costs now, and what containers of a few sizes would have to bid to run now."""
         current, of, shown = await watch(request).ask(
             pool,
-            lambda tx, state: (
-                pool_listings.current_price(tx, pool),
-                state.policy,
-                asking.indicative(state.policy, state, now=clock.now()),
-            ),
+            lambda tx, seen: (pool_listings.current_price(tx, pool), seen.state.policy, asking.indicative(seen)),
         )
         return shapes.current_price(pool, current, reserve_micros=of.reserve_micros, indicative=shown)
 
@@ -192,7 +188,7 @@ class SpotPrices(Controller):
     @get("/utilisation", opt={"scope": "read"})
     async def read_spot_utilisation(self, pool: Pool, request: HttpRequest) -> wire.Utilisation:
         """Tell how much of a pool's ready nodes is used, and of what worth that is."""
-        found, ideal = await watch(request).ask(pool, lambda tx, state: _use(tx, pool, state))
+        found, ideal = await watch(request).ask(pool, lambda tx, seen: _use(tx, pool, seen))
         return shapes.utilisation(found, pool=pool, ideal_micros=ideal)
 
 
@@ -214,8 +210,8 @@ def _durations(tx: Any, /, pool: str, *, since: Instant, until: Instant) -> Any:
     return lasted, pool_listings.current_price(tx, pool)
 
 
-def _use(tx: Any, pool: str, state: State) -> tuple[pool_listings.Use, int]:
+def _use(tx: Any, pool: str, seen: Projection) -> tuple[pool_listings.Use, int]:
     used = pool_listings.read_use(tx, pool)
     return used, history.ideal_value(
-        state.bids(), cpu_millis=used.cpu_millis, memory_mib=used.memory_mib, policy=state.policy
+        seen.state.bids(), cpu_millis=used.cpu_millis, memory_mib=used.memory_mib, policy=seen.state.policy
     )

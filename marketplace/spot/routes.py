@@ -13,8 +13,8 @@ from marketplace.database import Lane, money
 from marketplace.foundation import clock
 from marketplace.http import callers, cursors, idempotency, params
 from marketplace.http.resources import database, resources
-from marketplace.spot import asking, commands, errors, listings, parsing, pool_listings, shapes
-from marketplace.spot.placement import State
+from marketplace.spot import asking, commands, errors, invoices, listings, logs, parsing, pool_listings, shapes
+from marketplace.spot.projection import Projection
 from marketplace.spot.watching import Watch
 from marketplace.wire import spot as wire
 
@@ -36,6 +36,9 @@ BidState = Annotated[str | None, QueryParameter(name="state", **params.one_of(wi
 LeaseState = Annotated[str | None, QueryParameter(name="state", **params.one_of(wire.LeaseState))]
 OptionalId = Annotated[int | None, QueryParameter(ge=1, le=params.limits.MAX_SEQ)]
 Lines = Annotated[int, QueryParameter(ge=1, le=wire.MAX_LOG_LINES, description="how many lines at most, the last ones")]
+Month = Annotated[
+    str | None, QueryParameter(pattern=r"^[2-8][0-9]{3}-(0[1-9]|1[0-2])$(?!\n)", description="such as 2026-11, in UTC")
+]
 Secret = Annotated[str, QueryParameter(min_length=1, max_length=128, description="the lease's own")]
 
 
@@ -91,7 +94,7 @@ class SpotBids(Controller):
         callers.caller(request).on_behalf_of(data.username)
         found = await database(request).read_one(pool_listings.find_pool, data.pool)
         answer = await watch(request).ask(
-            data.pool, lambda _tx, state: asking.preview(found, state, container, max_price, now=clock.now())
+            data.pool, lambda _tx, seen: asking.preview(found, seen, container, max_price)
         )
         body = asking.ready_to_send(data, answer)
         return shapes.preview(answer, pool=data.pool, body=body)
@@ -104,7 +107,7 @@ class SpotBids(Controller):
             raise errors.UnknownBid(bid_id)
         if found.state != "submitted":
             return shapes.bid_read(found, asking.NOT_WAITING)
-        return await watch(request).ask(found.pool, lambda tx, state: _waiting(listings.find_bid(tx, bid_id), state))
+        return await watch(request).ask(found.pool, lambda tx, seen: _waiting(listings.find_bid(tx, bid_id), seen))
 
     @patch(
         "/{bid_id:str}",
@@ -176,6 +179,30 @@ class SpotLeases(Controller):
         command = commands.EvictLease(lease_id)
         return await idempotency.run(lane(request), command, request=request, shape=shapes.placed)
 
+    @get("/{lease_id:str}/logs", opt={"scope": "read", "refuses": (errors.UnknownLease,)})
+    async def read_spot_log(self, lease_id: params.Id, request: HttpRequest, lines: Lines = 100) -> wire.LeaseLog:
+        """Read the end of what a lease's container wrote.
+
+        It is read where the container runs. Some minutes after its end nothing of it is left, and the text is empty.
+        """
+        await _see(request, lease_id)
+        text = await logs.read_log(database(request), lease_id=lease_id, lines=lines)
+        return wire.LeaseLog(lease_id, text or "")
+
+    @get("/{lease_id:str}/bill", opt={"scope": "read", "refuses": (errors.UnknownLease,)})
+    async def read_spot_bill(
+        self,
+        lease_id: params.Id,
+        request: HttpRequest,
+        limit: params.PageSize = 1000,
+        after: params.AfterId = None,
+    ) -> wire.LeaseBill:
+        """Read what a lease cost, a line for each price that a unit had meanwhile; 404 for one that never ran."""
+        await _see(request, lease_id)
+        found = await database(request).read(invoices.lease_bill, lease_id, after=cursors.to_id(after), limit=limit)
+        following = cursors.next_after(found.lines, limit, lambda line: cursors.of_id(line.from_at))
+        return shapes.lease_bill(found, following=following)
+
     @get("/{lease_id:str}/notice", opt={"scope": None, "refuses": (errors.UnknownLease,)})
     async def read_notice(self, lease_id: params.Id, secret: Secret, request: HttpRequest) -> wire.Notice:
         """Tell a container when it has to go; 404 as long as nobody wants that.
@@ -189,7 +216,28 @@ class SpotLeases(Controller):
         return shapes.notice(found, now=clock.now())
 
 
-HANDLERS = (SpotBids, SpotLeases)
+@get("/api/v1/spot/bills", tags=["spot: bills"], opt={"scope": "read"})
+async def read_spot_month(
+    request: HttpRequest,
+    username: params.OptionalUsername = None,
+    month: Month = None,
+    limit: params.PageSize = params.DEFAULT_PAGE,
+    after: params.AfterId = None,
+) -> wire.MonthlyBill:
+    """Read what a member's leases cost in a month, in this one if none is named."""
+    whose = callers.caller(request).acting_for(username)
+    named = month or clock.to_datetime(clock.now()).strftime("%Y-%m")
+    of = invoices.Month.of(*map(int, named.split("-")))
+    of_all, lines = await database(request).read(_month, whose, of, after=cursors.to_id(after), limit=limit)
+    following = cursors.next_after(lines, limit, lambda line: cursors.of_id(line.lease_id))
+    return shapes.monthly_bill(whose, named, of_all, lines, following=following)
+
+
+HANDLERS = (SpotBids, SpotLeases, read_spot_month)
+
+
+def _month(tx: Any, /, username: str, of: invoices.Month, **page: Any) -> Any:
+    return invoices.monthly_sum(tx, username, of), invoices.monthly_bill(tx, username, of, **page)
 
 
 async def _see(request: HttpRequest, lease_id: int) -> listings.LeaseRow:
@@ -200,5 +248,5 @@ async def _see(request: HttpRequest, lease_id: int) -> listings.LeaseRow:
     return found
 
 
-def _waiting(found: listings.BidRow, state: State) -> wire.SpotBidRead:
-    return shapes.bid_read(found, asking.waiting(found, state, now=clock.now()))
+def _waiting(found: listings.BidRow, seen: Projection) -> wire.SpotBidRead:
+    return shapes.bid_read(found, asking.waiting(found, seen))

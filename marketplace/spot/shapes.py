@@ -12,6 +12,7 @@ from marketplace.foundation.clock import Instant
 from marketplace.spot import asking
 from marketplace.spot.commands import NodeRow, Placed, Pool
 from marketplace.spot.history import Candle
+from marketplace.spot.invoices import LeaseBill, MonthlyLine, MonthlySum
 from marketplace.spot.listings import BidRow, LeaseRow
 from marketplace.spot.pool_listings import NodeUse, Use
 from marketplace.spot.pricing import Interval
@@ -137,6 +138,61 @@ def preview(found: asking.Answer, *, pool: str, body: wire.NewSpotBid | None) ->
         held=credits_of(found.held_micros),
         waits_because=found.because,
         body=body,
+    )
+
+
+# ── bills ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def lease_bill(found: LeaseBill, *, following: str | None) -> wire.LeaseBill:
+    return wire.LeaseBill(
+        lease_id=found.lease_id,
+        bid_id=found.bid_id,
+        pool=found.pool,
+        username=found.username,
+        cpu_millis=found.cpu_millis,
+        memory_mib=found.memory_mib,
+        max_price_per_hour=credits_of(found.max_price_micros),
+        started_at=moment(found.started_at),
+        ended_at=optional_moment(found.ended_at),
+        charged_until=moment(found.charged_until),
+        charged=credits_of(found.charged_micros),
+        paid=credits_of(found.paid_micros),
+        lines=[
+            wire.BillLine(
+                moment(line.from_at),
+                moment(line.to_at),
+                credits_of(line.unit_price_micros),
+                credits_of(line.charged_micros),
+            )
+            for line in found.lines
+        ],
+        next=following,
+    )
+
+
+def monthly_bill(
+    username: str, month: str, of_all: MonthlySum, lines: list[MonthlyLine], *, following: str | None
+) -> wire.MonthlyBill:
+    return wire.MonthlyBill(
+        username=username,
+        month=month,
+        leases=of_all.leases,
+        ran_seconds=of_all.ran // clock.SECOND,
+        charged=credits_of(of_all.charged_micros),
+        items=[
+            wire.MonthlyCharge(
+                lease_id=line.lease_id,
+                bid_id=line.bid_id,
+                pool=line.pool,
+                started_at=moment(line.started_at),
+                ended_at=optional_moment(line.ended_at),
+                ran_seconds=line.ran // clock.SECOND,
+                charged=credits_of(line.charged_micros),
+            )
+            for line in lines
+        ],
+        next=following,
     )
 
 

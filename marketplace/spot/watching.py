@@ -13,7 +13,6 @@ import sqlalchemy as sa
 
 from marketplace.database import Database
 from marketplace.spot import pool_listings
-from marketplace.spot.placement import State
 from marketplace.spot.projection import Projection
 
 T = TypeVar("T")
@@ -26,11 +25,11 @@ class Watch:
         self._database = database
         self._pools: dict[str, tuple[asyncio.Lock, Projection]] = {}
 
-    async def ask(self, pool: str, question: Callable[[sa.Connection, State], T]) -> T:
+    async def ask(self, pool: str, question: Callable[[sa.Connection, Projection], T]) -> T:
         """Catch up with a pool and put a question, both in one snapshot. Raises UnknownPool, Busy."""
         if pool not in self._pools:
             await self._database.read_one(pool_listings.find_pool, pool)
-            self._pools.setdefault(pool, (asyncio.Lock(), Projection(pool)))
+            self._pools.setdefault(pool, (asyncio.Lock(), Projection(pool, at_once=None)))
         lock, projection = self._pools[pool]
         async with lock:
             try:
@@ -41,6 +40,6 @@ class Watch:
                 raise
 
 
-def _ask(tx: sa.Connection, /, projection: Projection, question: Callable[[sa.Connection, State], T]) -> T:
+def _ask(tx: sa.Connection, /, projection: Projection, question: Callable[[sa.Connection, Projection], T]) -> T:
     projection.catch_up(tx)
-    return question(tx, projection.state)
+    return question(tx, projection)

@@ -268,7 +268,10 @@ class BillLine(Struct, frozen=True):
 
 
 class LeaseBill(Struct, frozen=True, kw_only=True):
-    """The lines add up to `charged`, which is exact up to `charged_until`; `paid` is what has left the wallet."""
+    """What a lease cost, oldest first. All its lines add up to `charged`, which is known up to `charged_until`.
+
+    `paid` is what of it has left the wallet. A price that goes over midnight (UTC) is in two lines.
+    """
 
     lease_id: int
     bid_id: int
@@ -276,9 +279,35 @@ class LeaseBill(Struct, frozen=True, kw_only=True):
     username: str
     cpu_millis: int
     memory_mib: int
+    max_price_per_hour: str
     started_at: datetime
     ended_at: datetime | None
     charged_until: datetime
     charged: str
     paid: str
     lines: list[BillLine]
+    next: str | None = None
+
+
+class MonthlyCharge(Struct, frozen=True, kw_only=True):
+    """What a lease cost in a month; `ran_seconds` are whole ones."""
+
+    lease_id: int
+    bid_id: int
+    pool: str
+    started_at: datetime
+    ended_at: datetime | None
+    ran_seconds: int
+    charged: str
+
+
+class MonthlyBill(Struct, frozen=True, kw_only=True):
+    """What a member's leases cost in a month (UTC): of all together, and of each in a page of `items`, oldest first."""
+
+    username: str
+    month: str
+    leases: int
+    ran_seconds: int
+    charged: str
+    items: list[MonthlyCharge]
+    next: str | None = None

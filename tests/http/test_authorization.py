@@ -140,6 +140,9 @@ TABLE = {
     "POST /api/v1/spot/leases/{lease_id}/simulate-eviction": Row(
         "admin", "/api/v1/spot/leases/{lease_id}/simulate-eviction"
     ),
+    "GET /api/v1/spot/leases/{lease_id}/logs": Row("read", "/api/v1/spot/leases/{lease_id}/logs", ann=NO_LEASE),
+    "GET /api/v1/spot/leases/{lease_id}/bill": Row("read", "/api/v1/spot/leases/{lease_id}/bill", ann=NO_LEASE),
+    "GET /api/v1/spot/bills": Row("read", "/api/v1/spot/bills?username=bob", ann=FORBIDDEN),
     "GET /api/v1/spot/leases/{lease_id}/notice": Row(
         None, "/api/v1/spot/leases/{noticed_lease_id}/notice?secret={secret}"
     ),
