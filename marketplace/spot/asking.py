@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from marketplace.foundation import clock
-from marketplace.spot import bids, bills, metering, pricing
+from marketplace.spot import bids, bills, pricing
 from marketplace.spot.commands import MAX_PRICE_MICROS, Container, Pool
 from marketplace.spot.listings import BidRow
 from marketplace.spot.model import Bid, Policy
@@ -83,7 +83,7 @@ def preview(pool: Pool, seen: Projection, container: Container, price_micros: in
         seen.preview(container, shown).would_evict,
         enough,
         _cost(pool.policy, _meant(container, shown), asked.price_micros),
-        metering.cost(shown, seconds=bills.held_seconds(pool.policy)),
+        bills.held_for(pool.policy, shown),
         because,
     )
 
