@@ -17,8 +17,8 @@ from marketplace.spot import tables
 from tests.crashes.doomed import NETWORK
 from tests.services.children import Child
 from tests.services.server import ROOT, clean_environment
-from tests.spot.running.test_addresses import given_out
-from tests.spot.running.town import Town
+from tests.spot.jobs.test_addresses import given_out
+from tests.spot.jobs.town import Town
 
 CONVERGES_SECONDS = 15.0
 START_MICROS = 1_000_000_000
