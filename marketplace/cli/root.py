@@ -11,6 +11,7 @@ import marketplace
 from marketplace.cli import (
     databases,
     demo,
+    demo_spot,
     ip,
     keys,
     log,
@@ -37,7 +38,6 @@ _GROUPS: dict[Group, list[Callable[..., object]]] = {
     SERVING: [serving.serve, serving.work],
     TRADING: [trading.buy, trading.sell],
     LOOKING: [trading.allocation, trading.book, trading.bids, log.log, reports.report],
-    TRYING: [demo.demo, simulation.simulate],
 }
 
 
@@ -75,6 +75,11 @@ def make_app() -> App:
     app.command(pool)
     app.command(_wallets())
     app.command(_spot())
+    played = App(name="demo", help="Play a small example against a server of its own: of hours, or `spot`.", group=TRYING)
+    played.default(demo.demo)
+    played.command(demo_spot.demo_spot, name="spot")
+    app.command(played)
+    app.command(simulation.simulate, group=TRYING)
     hooks = App(name="webhooks", help="Have what happens sent to a URL.", group=LOOKING)
     for hook_command in (
         *(webhooks.add, webhooks.enable, webhooks.disable, webhooks.remove, webhooks.rotate),

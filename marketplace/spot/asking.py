@@ -38,7 +38,7 @@ class Answer(NamedTuple):
     price_micros: int | None
     """What it bids: its own price where that is enough, else the least one."""
     cost_micros: int
-    held_micros: int
+    held_micros: int | None
     because: str | None
 
 
@@ -75,15 +75,15 @@ def preview(pool: Pool, seen: Projection, container: Container, price_micros: in
     elif least is None:
         because = seen.state.reason(_meant(container, MAX_PRICE_MICROS)).text
     enough = price_micros if runs else least
-    shown = enough or price_micros or 1
+    shown = enough or price_micros
     return Answer(
         runs,
         asked.price_micros,
         least,
-        seen.preview(container, shown).would_evict,
+        seen.preview(container, shown or 1).would_evict,
         enough,
-        _cost(pool.policy, _meant(container, shown), asked.price_micros),
-        bills.held_for(pool.policy, shown),
+        _cost(pool.policy, _meant(container, shown or MAX_PRICE_MICROS), asked.price_micros),
+        None if shown is None else bills.held_for(pool.policy, shown),
         because,
     )
 

@@ -1,4 +1,4 @@
-"""Timed steps of the spot market: bids matched, nodes looked after, deadlines kept."""
+"""Timed steps of the spot market: bids matched, nodes looked after, leases charged, deadlines kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from marketplace.database import Database, Lane
 from marketplace.foundation.jobs import Job
 from marketplace.foundation.settings import Settings
-from marketplace.spot.commands import ExpireBids, LoseNodes, StopOverdue
+from marketplace.spot.commands import ExpireBids, LoseNodes, Settle, StopOverdue
 from marketplace.spot.keepers import Keepers
 from marketplace.spot.matcher import Matcher
 from marketplace.spot.news import News
@@ -32,6 +32,7 @@ def of_market(settings: Settings, addresses: Lane) -> list[Job]:
             run=_looking_after(settings, addresses),
             may_be_cut_short=True,
         ),
+        Job("spot.settle", every_seconds=1, run=_in_chunks(Settle(CHUNK))),
         Job("spot.stop_overdue", every_seconds=1, run=_in_chunks(StopOverdue(CHUNK))),
         Job("spot.expire_bids", every_seconds=1, run=_in_chunks(ExpireBids(CHUNK))),
         Job("spot.lose_nodes", every_seconds=5, run=_losing()),

@@ -135,7 +135,7 @@ def preview(found: asking.Answer, *, pool: str, body: wire.NewSpotBid | None) ->
         min_price_to_run_per_hour=optional_credits(found.least_micros),
         would_evict=list(found.would_evict),
         cost_per_hour=credits_of(found.cost_micros),
-        held=credits_of(found.held_micros),
+        held=optional_credits(found.held_micros),
         waits_because=found.because,
         body=body,
     )

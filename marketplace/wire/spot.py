@@ -194,7 +194,7 @@ class SpotPreview(Struct, frozen=True, kw_only=True):
     min_price_to_run_per_hour: str | None
     would_evict: list[int]
     cost_per_hour: str
-    held: str
+    held: str | None
     waits_because: str | None
     body: NewSpotBid | None
 

@@ -24,7 +24,7 @@ from marketplace.database import Lane, log
 from marketplace.foundation import errors
 from marketplace.spot import keepers, tables
 from marketplace.spot.compute import simulated
-from tests.spot.running.town import Town
+from tests.spot.jobs.town import Town
 
 NETWORK = "cells"
 

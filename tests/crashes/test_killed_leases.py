@@ -17,8 +17,8 @@ from marketplace.spot import tables
 from tests.crashes.doomed import NETWORK
 from tests.services.children import Child
 from tests.services.server import ROOT, clean_environment
-from tests.spot.running.test_addresses import given_out
-from tests.spot.running.town import Town
+from tests.spot.jobs.test_addresses import given_out
+from tests.spot.jobs.town import Town
 
 CONVERGES_SECONDS = 15.0
 START_MICROS = 1_000_000_000
@@ -33,22 +33,17 @@ POINTS = (
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("life", [1, *(pytest.param(number, marks=pytest.mark.soak) for number in range(2, 21))])
 async def test_whoever_is_killed_in_a_leases_life_is_followed_by_one_that_goes_on(
-    database_url: str, tmp_path: Path, *, is_soak: bool
+    life: int, database_url: str, tmp_path: Path
 ) -> None:
-    for number in range(20 if is_soak else 1):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        await lead_through(database_url, folder)
-
-
-async def lead_through(database_url: str, folder: Path) -> None:
     """Kill at each point in turn, before and after its commit; then let the last one bring the life to its end."""
+    print(f"life {life}")
     for point in POINTS:
         for moment in ("before", "after"):
-            assert run(database_url, folder, f"{point}:{moment}") == -signal.SIGKILL, f"never came by {point}"
-    assert run(database_url, folder) == 0
-    town = Town(database_url, folder)
+            assert run(database_url, tmp_path, f"{point}:{moment}") == -signal.SIGKILL, f"never came by {point}"
+    assert run(database_url, tmp_path) == 0
+    town = Town(database_url, tmp_path)
     await check(town)
     await town.close()
 

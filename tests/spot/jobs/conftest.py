@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.spot.running.town import CREDIT, Town
+from tests.spot.jobs.town import CREDIT, Town
 
 
 @pytest.fixture

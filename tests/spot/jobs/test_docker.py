@@ -13,7 +13,7 @@ from marketplace.spot import tables
 from marketplace.spot.commands import DEFAULT_POOL, Container, PlaceBid, Wish
 from marketplace.spot.logs import read_log
 from tests.services import docker
-from tests.spot.running.town import CREDIT, Town
+from tests.spot.jobs.town import CREDIT, Town
 
 pytestmark = pytest.mark.slow
 

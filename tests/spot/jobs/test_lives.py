@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from marketplace.spot.logs import read_log
-from tests.spot.running.town import Town
+from tests.spot.jobs.town import Town
 
 
 async def test_a_container_that_ends_by_itself_completes_its_bid_and_leaves_nothing(town: Town) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from marketplace.spot import tables
 from marketplace.spot.commands import LoseNodes
-from tests.spot.running.town import Town
+from tests.spot.jobs.town import Town
 
 LOOPS = ("spot.match", "spot.look_after_nodes")
 

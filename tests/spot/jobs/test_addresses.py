@@ -6,7 +6,7 @@ import pytest
 
 from marketplace import addresses
 from marketplace.foundation import errors
-from tests.spot.running.town import Town
+from tests.spot.jobs.town import Town
 
 
 async def network(town: Town, name: str, cidr: str) -> None:

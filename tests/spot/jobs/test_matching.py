@@ -7,7 +7,7 @@ import asyncio
 from marketplace.spot.commands import CancelBid
 from marketplace.spot.matcher import Matcher
 from marketplace.spot.news import News
-from tests.spot.running.town import Town
+from tests.spot.jobs.town import Town
 
 
 def matcher(town: Town) -> Matcher:
