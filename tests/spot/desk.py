@@ -161,7 +161,7 @@ class Desk:
         return [kind for kind, _ in await self.log()]
 
     async def audit(self) -> list[str]:
-        return list(await self.read(ledger.audit))
+        return [*await self.read(ledger.audit), *await self.read(spot.audit)]
 
     async def everything(self) -> dict[str, list[Any]]:
         """Return every row that the market and the ledger have."""
