@@ -15,7 +15,7 @@ from marketplace import ledger
 from marketplace.database import Log
 from marketplace.foundation import money
 from marketplace.foundation.clock import Instant
-from marketplace.spot import happenings, pricing, sql
+from marketplace.spot import billing_sql, happenings, pricing, sql
 from marketplace.spot.happenings import Happening
 from marketplace.spot.pricing import Interval
 from marketplace.spot.records import BidRecord, LeaseRecord, LineRecord, NodeRecord, PoolRecord, PriceRecord
@@ -73,7 +73,8 @@ class Book:
         self._changed_bids: dict[int, BidRecord] = {}
         self._changed_leases: dict[int, LeaseRecord] = {}
         self._changed_prices: dict[tuple[str, Instant], PriceRecord] = {}
-        self._lines: list[LineRecord] = []
+        self.new_lines: list[LineRecord] = []
+        self._gone_lines: list[LineRecord] = []
 
     def _open_money(
         self, usernames: Iterable[str], paying: Iterable[int], starting_credits: int
@@ -181,7 +182,16 @@ class Book:
         return before if changes else None
 
     def add_lines(self, lines: Iterable[LineRecord]) -> None:
-        self._lines += lines
+        """Add lines of bills that are closed."""
+        self.new_lines += lines
+
+    def drop_lines(self, lines: Iterable[LineRecord]) -> None:
+        """Take lines out again that were closed, now or before."""
+        for line in lines:
+            if line in self.new_lines:
+                self.new_lines.remove(line)
+            else:
+                self._gone_lines.append(line)
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -196,7 +206,8 @@ class Book:
                 sql.put_nodes(list(self._changed_nodes.values())),
                 sql.put_bids(list(self._changed_bids.values())),
                 sql.put_leases([self._changed_leases[key] for key in sorted(self._changed_leases)]),
-                sql.insert_lines(self._lines),
+                sql.insert_lines(self.new_lines),
+                billing_sql.delete_lines(self._gone_lines),
             ]
         )
 

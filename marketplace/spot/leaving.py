@@ -107,7 +107,7 @@ def end(
             lease_id=lease.lease_id,
             exit_code=exit_code,
         )
-    elif _is_spent(bid):
+    elif bills.is_spent(bid):
         reason = f"Its budget of {shown(bid.budget_micros or 0)} is spent."
         finish(book, bid, "cancelled", cause="budget_spent", reason=reason, lease_id=lease.lease_id)
     else:
@@ -156,10 +156,6 @@ def _state_after(cause: Cause, exit_code: int | None) -> OverState:
         case "exited":
             return "completed" if exit_code == 0 else "failed"
     return "failed"
-
-
-def _is_spent(bid: BidRecord) -> bool:
-    return bid.budget_micros is not None and bid.charged_micros >= bid.budget_micros
 
 
 # ── what becomes of a bid ────────────────────────────────────────────────────────────────────────────────────────────

@@ -240,6 +240,11 @@ class LeaseRecord(msgspec.Struct):
         return self.ended_at is None
 
     @property
+    def owed_micros(self) -> int:
+        """What it was charged and has not paid."""
+        return self.charged_micros - self.paid_micros
+
+    @property
     def is_wanted(self) -> bool:
         """Tell whether nobody has told it to go."""
         return self.state in ("matched", "starting", "running")

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from marketplace.database import Apply, Log
 from marketplace.foundation.clock import Instant
-from marketplace.spot import bids, commands, nodes, plans, pools, recordings, sql
+from marketplace.spot import bids, commands, nodes, plans, pools, recordings, settlement, sql
 from marketplace.spot.book import Book, Wanted
 
 
@@ -19,7 +19,10 @@ def handlers(*, starting_credits: int = 0) -> dict[type, Apply]:
 
     `starting_credits`, in micro-credits, are what a wallet opens with.
     """
-    return dict.fromkeys(_DECIDE, functools.partial(apply, starting_credits=starting_credits))
+    return {
+        **dict.fromkeys(_DECIDE, functools.partial(apply, starting_credits=starting_credits)),
+        commands.Settle: functools.partial(settlement.apply_settlements, starting_credits=starting_credits),
+    }
 
 
 def apply(tx: sa.Connection, log: Log, given: Sequence[Any], /, *, now: Instant, starting_credits: int) -> list[Any]:

@@ -277,7 +277,15 @@ leases = sa.Table(
         postgresql_where=sa.text("overdue_at IS NOT NULL"),
         sqlite_where=sa.text("overdue_at IS NOT NULL"),
     ),
-    # A member's, all of them for bills and the running ones for what they cost together.
+    # What a member runs, for what it costs together, however much the member ran before.
+    sa.Index(
+        "leases_running_by_owner",
+        "username",
+        "lease_id",
+        postgresql_where=sa.text("settle_at IS NOT NULL"),
+        sqlite_where=sa.text("settle_at IS NOT NULL"),
+    ),
+    # A member's bills.
     sa.Index("leases_by_owner", "username", "lease_id"),
     comment="a bid's place on a node: what runs, ran or is to run there",
     sqlite_with_rowid=False,

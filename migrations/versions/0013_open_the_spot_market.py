@@ -365,6 +365,7 @@ def create_leases() -> None:
     op.create_index("leases_by_owner", "leases", ["username", "lease_id"])
     op.create_index("leases_of_node", "leases", ["pool", "node", "lease_id"], **where("is_clean = 0"))
     op.create_index("leases_one_open_a_bid", "leases", ["pool", "bid_id"], unique=True, **where("state <> 'ended'"))
+    op.create_index("leases_running_by_owner", "leases", ["username", "lease_id"], **where("settle_at IS NOT NULL"))
     op.create_index("leases_overdue", "leases", ["overdue_at", "lease_id"], **where("overdue_at IS NOT NULL"))
     op.create_index(
         "leases_to_settle", "leases", ["settle_at", "username", "lease_id"], **where("settle_at IS NOT NULL")
