@@ -77,7 +77,9 @@ def _evening(client: Client, console: Console, bids: list[int]) -> None:
     for bid_id in bids[1:]:
         client.cancel_spot_bid(bid_id)
         _wait(lambda bid_id=bid_id: client.spot_bid(bid_id).state == "cancelled")  # type: ignore[misc]
-    shown = terminal.table("user", "from", "seconds", "unit price", "charged", right=("seconds", "unit price", "charged"))
+    shown = terminal.table(
+        "user", "from", "seconds", "unit price", "charged", right=("seconds", "unit price", "charged")
+    )
     for bid_id in bids:
         bill = client.spot_bill(list(client.spot_leases(bid_id=bid_id))[-1].lease_id)
         for line in bill.lines:

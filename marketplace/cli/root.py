@@ -75,7 +75,9 @@ def make_app() -> App:
     app.command(pool)
     app.command(_wallets())
     app.command(_spot())
-    played = App(name="demo", help="Play a small example against a server of its own: of hours, or `spot`.", group=TRYING)
+    played = App(
+        name="demo", help="Play a small example against a server of its own: of hours, or `spot`.", group=TRYING
+    )
     played.default(demo.demo)
     played.command(demo_spot.demo_spot, name="spot")
     app.command(played)
