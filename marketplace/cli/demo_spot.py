@@ -16,7 +16,8 @@ from marketplace.cli.temporary import serving, temporary_place
 if TYPE_CHECKING:
     from marketplace.client import Client
 
-UNIT = {"cpu_millis": 1_000, "memory_mib": 2_048}
+CPU_MILLIS, MEMORY_MIB = 1_000, 2_048
+"""Of a unit."""
 NOTICE_SECONDS = 3
 LONGEST_WAIT_SECONDS = 30
 
@@ -39,9 +40,13 @@ def demo_spot() -> None:
 def _open(client: Client, console: Console) -> None:
     # A day is short here: nobody is protected for a minute, and a notice is not two.
     client.set_spot_pool("default", minimum_runtime_seconds=1, notice_seconds=NOTICE_SECONDS)
-    room = {"cpu_millis": 2_000, "memory_mib": 4_096}
-    settings = {"start_seconds": [0, 0], "fails_percent": 0, "hangs_percent": 0}
-    client.add_spot_node("machine-1", backend="simulated", **room, settings=settings)
+    client.add_spot_node(
+        "machine-1",
+        backend="simulated",
+        cpu_millis=2 * CPU_MILLIS,
+        memory_mib=2 * MEMORY_MIB,
+        settings={"start_seconds": [0, 0], "fails_percent": 0, "hangs_percent": 0, "exits_percent": 0},
+    )
     step(console, "an operator brings in machine-1", "2 vCPU and 4 GiB, room for two units")
 
 
@@ -59,7 +64,7 @@ def _morning(client: Client, console: Console) -> tuple[int, int]:
 def _noon(client: Client, console: Console, ann: int) -> int:
     console.print("\nNoon: cy wants a unit, and none is free.", style="bold")
     time.sleep(1)  # until nobody is protected any more
-    found = client.preview_spot_bid("app:1", **UNIT)
+    found = client.preview_spot_bid("app:1", cpu_millis=CPU_MILLIS, memory_mib=MEMORY_MIB)
     evicted = ", ".join(f"bid {one}" for one in found.would_evict)
     step(console, "cy asks what it takes", f"{found.min_price_to_run_per_hour} an hour, and {evicted} would have to go")
     cy = _bid(client, console, "cy", "9")
@@ -99,7 +104,9 @@ def step(console: Console, what: str, answer: str) -> None:
 
 
 def _bid(client: Client, console: Console, username: str, per_minute: str) -> int:
-    placed = client.place_spot_bid("app:1", **UNIT, per_minute=per_minute, username=username)
+    placed = client.place_spot_bid(
+        "app:1", cpu_millis=CPU_MILLIS, memory_mib=MEMORY_MIB, per_minute=per_minute, username=username
+    )
     step(
         console,
         f"{username} bids {per_minute} a minute for a unit",

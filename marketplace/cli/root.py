@@ -115,6 +115,13 @@ def _spot() -> App:
     return market
 
 
+def _tries() -> App:
+    played = App(name="demo", help="Play a small example against a real server of its own.", group=TRYING)
+    played.default(demo.demo)
+    played.command(demo_spot.demo_spot, name="spot")
+    return played
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return the exit code."""
     out = terminal.output(pipe_columns=HELP_COLUMNS)
