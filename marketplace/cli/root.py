@@ -25,6 +25,7 @@ from marketplace.cli import (
     wallet,
     webhooks,
 )
+from marketplace.cli.simulation import spot as simulated_spot
 
 HELP_COLUMNS = 120
 
@@ -75,13 +76,8 @@ def make_app() -> App:
     app.command(pool)
     app.command(_wallets())
     app.command(_spot())
-    played = App(
-        name="demo", help="Play a small example against a server of its own: of hours, or `spot`.", group=TRYING
-    )
-    played.default(demo.demo)
-    played.command(demo_spot.demo_spot, name="spot")
-    app.command(played)
-    app.command(simulation.simulate, group=TRYING)
+    for tried in _tries():
+        app.command(tried)
     hooks = App(name="webhooks", help="Have what happens sent to a URL.", group=LOOKING)
     for hook_command in (
         *(webhooks.add, webhooks.enable, webhooks.disable, webhooks.remove, webhooks.rotate),
@@ -115,11 +111,14 @@ def _spot() -> App:
     return market
 
 
-def _tries() -> App:
+def _tries() -> tuple[App, App]:
     played = App(name="demo", help="Play a small example against a real server of its own.", group=TRYING)
     played.default(demo.demo)
     played.command(demo_spot.demo_spot, name="spot")
-    return played
+    simulated = App(name="simulate", help="Let a crowd trade on a real server, and audit the books.", group=TRYING)
+    simulated.default(simulation.simulate)
+    simulated.command(simulated_spot.simulate_spot, name="spot")
+    return played, simulated
 
 
 def run(arguments: Sequence[str]) -> int:
