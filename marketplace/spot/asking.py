@@ -20,6 +20,10 @@ SHAPES = (1, 2, 4, 8)
 """Units of the containers for which a price is told."""
 
 
+Indicative = list[tuple[int, int, int | None]]
+"""Cpu, memory and the least price to run now of each."""
+
+
 class Waiting(NamedTuple):
     """A waiting bid's place in the queue, why it waits, and the least price for which it would run now."""
 
@@ -88,7 +92,7 @@ def preview(pool: Pool, seen: Projection, container: Container, price_micros: in
     )
 
 
-def indicative(seen: Projection) -> list[tuple[int, int, int | None]]:
+def indicative(seen: Projection) -> Indicative:
     """Return cpu, memory and the least price to run now of containers of a few units."""
     policy = seen.state.policy
     found = []
