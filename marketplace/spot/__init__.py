@@ -12,8 +12,10 @@ waited together; `book` reads what they need and holds the money, and the bid is
     Projection      a pool in memory, kept up: rank, reason, preview
     deciding        one step of matching a pool
     handlers()      what the lane needs to run the commands
+    audit           proves the books
 """
 
+from marketplace.spot.audit import audit
 from marketplace.spot.commands import (
     DEFAULT_POOL,
     MAX_COMMAND_BYTES,
@@ -110,5 +112,6 @@ __all__ = [
     "StopLease",
     "StopOverdue",
     "Wish",
+    "audit",
     "handlers",
 ]

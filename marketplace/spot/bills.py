@@ -16,6 +16,7 @@ from marketplace.spot import billing_sql, charging
 from marketplace.spot.book import REVENUE, Book
 from marketplace.spot.charging import Tab
 from marketplace.spot.metering import Line
+from marketplace.spot.model import Policy
 from marketplace.spot.records import BidRecord, LeaseRecord, LineRecord
 
 REASON = "spot"
@@ -23,10 +24,14 @@ REASON = "spot"
 # ── what is held ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def held_for(pool: Policy, max_price_micros: int) -> int:
+    """Return what has to be held for a bid at this price."""
+    return charging.security(max_price_micros, minimum_runtime_seconds=pool.minimum_runtime_seconds)
+
+
 def hold(book: Book, bid: BidRecord) -> Refusal | None:
     """Set aside what a bid has to be covered by, in place of what is. A refusal leaves all as it was."""
-    seconds = book.pool_of(bid).minimum_runtime_seconds
-    amount = charging.security(bid.max_price_micros_per_hour, minimum_runtime_seconds=seconds)
+    amount = held_for(book.pool_of(bid).policy(), bid.max_price_micros_per_hour)
     wallet = ledger.wallet(bid.username)
     if bid.hold_id is not None:
         if amount == bid.held_micros:

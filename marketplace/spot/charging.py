@@ -119,7 +119,10 @@ class Tab(msgspec.Struct, frozen=True):
 
 
 def security(max_price_micros: int, *, minimum_runtime_seconds: int) -> int:
-    """Return what has to be held for a bid as long as it is open."""
+    """Return what has to be held for a bid as long as it is open: what its minimum runtime costs at most.
+
+    Where that is short, what it costs from one settlement to the end after the next.
+    """
     seconds = max(minimum_runtime_seconds, SETTLE_SECONDS + STOP_GRACE_SECONDS)
     return max(metering.cost(max_price_micros, seconds=seconds), 1)
 

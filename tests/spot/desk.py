@@ -26,9 +26,10 @@ UNIT = (1_000, 2_048)
 
 
 @contextlib.asynccontextmanager
-async def opened(database: Database, clock: SettableClock, *, balances: bool = True) -> AsyncIterator[Desk]:
+async def opened(
+    database: Database, clock: SettableClock, *, balances: bool = True, starting: int = 1_000 * CREDIT
+) -> AsyncIterator[Desk]:
     """Open a desk; wallets open with 1 000 credits. Afterwards the books must balance, where nothing else is said."""
-    starting = 1_000 * CREDIT
     handlers = {**ledger.handlers(starting_credits=starting), **spot.handlers(starting_credits=starting)}
     lane = Lane(money.LANE, database, handlers, limits=Limits(max_waiting_seconds=60), clock=clock)
     await lane.start()
@@ -161,7 +162,7 @@ class Desk:
         return [kind for kind, _ in await self.log()]
 
     async def audit(self) -> list[str]:
-        return list(await self.read(ledger.audit))
+        return [*await self.read(ledger.audit), *await self.read(spot.audit)]
 
     async def everything(self) -> dict[str, list[Any]]:
         """Return every row that the market and the ledger have."""

@@ -11,6 +11,7 @@ from marketplace.foundation.clock import DAY, HOUR, MINUTE, SECOND
 from marketplace.spot import charging, pricing
 from marketplace.spot.charging import STEP, Running, Settlement, Tab
 from marketplace.spot.commands import STOP_GRACE_SECONDS
+from marketplace.spot.invoices import Month
 from marketplace.spot.metering import Line
 from tests.spot.price_history import at_prices
 
@@ -288,3 +289,10 @@ def test_the_cost_an_hour_is_no_more_than_the_max_price() -> None:
     assert charging.micros_per_hour(lease, 7) == 21
     assert charging.micros_per_hour(lease, 10**9) == lease.max_price_micros_per_hour
     assert pricing.find("uniform") is charging.find_rule("uniform")
+
+
+def test_months_follow_the_calendar() -> None:
+    assert Month.of(2026, 12).to_at == Month.of(2027, 1).from_at
+    assert Month.of(2026, 1).to_at - Month.of(2026, 1).from_at == 31 * DAY
+    with pytest.raises(ValueError, match="month"):
+        Month.of(2026, 13)
