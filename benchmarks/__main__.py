@@ -20,6 +20,7 @@ from benchmarks import (
     pools,
     profiles,
     report,
+    spot,
     stage,
     tailing,
     transfers,
@@ -47,6 +48,8 @@ ROWS: Mapping[str, Callable[..., Row]] = {
     "plan": placement.scratch,
     "plan-growth": placement.growth,
     "plan-bid": placement.one_bid,
+    "spot-running": spot.bids_to_running,
+    "spot-matched": spot.request_to_matched,
 }
 
 

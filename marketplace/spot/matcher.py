@@ -32,6 +32,8 @@ class Matcher:
         self._lane = lane
         self._news = news
         self._projections: dict[str, Projection] = {}
+        self._pools_at = 0.0
+        """When to look for new pools again, by the monotonic clock."""
 
     async def run(self) -> None:
         while True:
@@ -44,12 +46,20 @@ class Matcher:
 
         Return the seq up to which the log is known, and after how many seconds to look again without news.
         """
-        seq, waits = await self._database.read_one(duties.read_head), [TICK_SECONDS]
-        for pool in await self._database.read_one(duties.read_pools):
-            changes_at = await self._settle(self._projections.setdefault(pool, Projection(pool)))
+        await self._look_for_pools()
+        waits = [TICK_SECONDS]
+        for projection in self._projections.values():
+            changes_at = await self._settle(projection)
             if changes_at is not None:
                 waits.append(max(changes_at - clock.now(), 0) / SECOND)
-        return seq, min(waits)
+        return min((each.seq for each in self._projections.values()), default=0), min(waits)
+
+    async def _look_for_pools(self) -> None:
+        """Hear of new pools, which come seldom."""
+        if time.monotonic() >= self._pools_at:
+            for pool in await self._database.read_one(duties.read_pools):
+                self._projections.setdefault(pool, Projection(pool))
+            self._pools_at = time.monotonic() + TICK_SECONDS
 
     async def _settle(self, projection: Projection) -> int | None:
         """Step until nothing is left to decide; return when there may be something again without an event."""

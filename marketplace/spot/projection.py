@@ -21,7 +21,7 @@ from marketplace.foundation import clock as clocks
 from marketplace.foundation.clock import Instant
 from marketplace.spot import errors, projection_sql, sql
 from marketplace.spot.commands import Container, Pool
-from marketplace.spot.model import Bid, Lease, Node, Policy, Preview, Reason
+from marketplace.spot.model import Bid, Lease, Node, Policy, Preview, Ranked, Reason
 from marketplace.spot.model import LeaseState as PlacedState
 from marketplace.spot.placement import State
 from marketplace.spot.records import OPEN_BID_STATES
@@ -66,7 +66,7 @@ class Projection:
         """Begin anew: the next time all is read."""
         self.seq = 0
         self.state = State(self.settings.policy if self.settings else Policy())
-        self._new: dict[int, Bid] = {}
+        self._new: dict[int, Ranked] = {}
         """Bids that may be placed and are not let in yet."""
         self._later: dict[int, tuple[Instant, Bid]] = {}
         """Bids whose time has not come yet."""
@@ -118,7 +118,7 @@ class Projection:
         else:
             self.state.remove(row.bid_id)
             if row.not_before is None:
-                self._new[row.bid_id] = bid
+                self._new[row.bid_id] = self.state.policy.rank(bid)
             else:
                 self._later[row.bid_id] = (row.not_before, bid)
 
@@ -126,14 +126,14 @@ class Projection:
         """Queue bids whose time has come, the best first."""
         due = [bid_id for bid_id, (not_before, _) in self._later.items() if not_before <= now]
         for bid_id in due:
-            self._new[bid_id] = self._later.pop(bid_id)[1]
+            self._new[bid_id] = self.state.policy.rank(self._later.pop(bid_id)[1])
         if self._at_once is None or len(self._new) <= self._at_once:
             chosen = list(self._new.values())
         else:
-            chosen = heapq.nsmallest(self._at_once, self._new.values(), key=self.state.policy.rank)
-        for bid in chosen:
-            del self._new[bid.bid_id]
-            self.state.put_bid(bid)
+            chosen = heapq.nsmallest(self._at_once, self._new.values())
+        for ranked in chosen:
+            del self._new[ranked.bid.bid_id]
+            self.state.put_bid(ranked.bid)
         return bool(self._new)
 
     def changes_at(self) -> Instant | None:

@@ -47,7 +47,8 @@ async def test_whatever_comes_the_books_agree(database: Database, clock: Settabl
             await nothing_is_left_to_decide(day)
             assert await desk.audit() == [], f"day {seed}"
         log = await desk.log()
-        print(Counter(k for k,_ in log)); print(Counter(d["cause"] for k,d in log if "cause" in d))
+        print(Counter(k for k, _ in log))
+        print(Counter(d["cause"] for k, d in log if "cause" in d))
     happened = Counter(kind for kind, _ in log)
     assert happened.keys() >= HAPPENS, "the days were too quiet"
     assert {said["cause"] for _, said in log if "cause" in said} >= CAUSES

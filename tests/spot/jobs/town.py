@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace import addresses, ledger, worker
+from marketplace import addresses, ledger, spot, worker
 from marketplace.database import Lane, money
 from marketplace.foundation.settings import Settings
 from marketplace.http.resources import Resources
@@ -209,4 +209,5 @@ class Town:
         """Prove the books: the ledger's, the market's, and that nobody who is over still holds money."""
         database = self.service.database
         assert list(await database.read(ledger.audit)) == []
+        assert list(await database.read(spot.audit)) == []
         assert list(await database.read(addresses.audit)) == []
