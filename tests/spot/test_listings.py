@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from marketplace import spot
 from marketplace.foundation.clock import SECOND
 from marketplace.spot import errors, listings, pool_listings, tallies
 from marketplace.spot.tallies import Tally
@@ -64,6 +65,7 @@ async def test_what_is_reserved_for_a_bid_is_not_used_before_its_victims_are_gon
 
 
 async def test_prices_lie_end_to_end_and_last_as_long_as_they_did(desk: Desk) -> None:
+    desk.clock.advance(1_000)
     await desk.add_node("n1", 1)
     bid_id = await desk.running("ann", 3)
     desk.clock.advance(40)
@@ -84,8 +86,6 @@ async def test_prices_lie_end_to_end_and_last_as_long_as_they_did(desk: Desk) ->
 
 
 async def test_a_node_that_was_taken_out_is_not_shown(desk: Desk) -> None:
-    from marketplace import spot
-
     await desk.add_node("n1")
     await desk.add_node("n2")
     await desk.run(spot.RemoveNode(POOL, "n1"))
@@ -100,21 +100,26 @@ async def test_a_node_that_was_taken_out_is_not_shown(desk: Desk) -> None:
 
 
 async def test_totals_that_were_kept_up_are_those_that_are_added_up_at_once(desk: Desk) -> None:
-    await desk.add_node("n1", 3)
+    await desk.add_node("n1", 12)
     kept = Tally()
-    running: list[int] = []
-    for number in range(6):
-        running.append(await desk.running(f"user-{number}", 3 + number, units=1 if number % 2 else 2))
-        if number % 3 == 0:
-            await desk.read(lambda tx: kept.catch_up(tx))
-        for bid_id in list(running):
-            if (await desk.bid_of(bid_id)).state in ("evicting", "evicted") or number - bid_id % 2 > 3:
-                await desk.end(bid_id, 0)
-                running.remove(bid_id)
-        await desk.match()
-        await desk.read(lambda tx: kept.catch_up(tx))
+    bids = [await desk.running(f"user-{number}", 3 + number, units=1 + number % 2) for number in range(6)]
+    for leaving in (bids[4:], bids[:2], bids[2:3]):
+        for bid_id in leaving:
+            lease = await desk.lease_of(bid_id)
+            if bid_id % 2:
+                await desk.run(spot.EvictLease(lease.lease_id))
+                await desk.read(kept.catch_up)
+            desk.clock.advance(1)
+            assert await desk.end(bid_id)
+        await desk.read(kept.catch_up)
+        await desk.running("late", 1, units=1)
+    await desk.place("eve", 50, units=12)
+    await desk.match()
+    for lease in await desk.read(listings.list_leases, **ALL | {"bid_id": None, "state": "evicting"}):
+        await desk.end(lease.bid_id)
+    await desk.read(kept.catch_up)
     fresh = Tally()
-    await desk.read(lambda tx: fresh.catch_up(tx))
+    await desk.read(fresh.catch_up)
     assert fresh.totals == kept.totals
     assert fresh.totals, "nothing has ended"
     ended = await desk.read(listings.list_leases, **ALL | {"bid_id": None, "state": "ended"})
@@ -122,7 +127,9 @@ async def test_totals_that_were_kept_up_are_those_that_are_added_up_at_once(desk
     assert fresh.by_pool()[POOL].charged_micros == sum(one.charged_micros for one in ended)
     assert fresh.by_pool()[POOL].ran == sum(one.ended_at - one.started_at for one in ended if one.started_at)
     evicted = [one for one in ended if one.cause == "evicted"]
+    assert len(evicted) > 1
     assert fresh.evicted_milliunits()[POOL] >= 1_000 * len(evicted)
+    assert fresh.by_pool()[POOL].starts[-1] == len(ended)
 
 
 async def test_who_should_have_started_or_ended_long_ago_is_late(desk: Desk) -> None:
