@@ -11,6 +11,8 @@ waited together; `book` reads what they need and holds the money, and the bid is
     of the clock    ExpireBids StopOverdue LoseNodes Settle
     Projection      a pool in memory, kept up: rank, reason, preview
     Matcher         decides for a pool, a step at a time
+    bills           lease_bill monthly_bill monthly_sum
+    reports         REPORTS read_report
     handlers()      what the lane needs to run the commands
 """
 
@@ -59,9 +61,19 @@ from marketplace.spot.commands import (
     Wish,
 )
 from marketplace.spot.happenings import KINDS, TOPIC
+from marketplace.spot.invoices import (
+    LeaseBill,
+    Month,
+    MonthlyLine,
+    MonthlySum,
+    lease_bill,
+    monthly_bill,
+    monthly_sum,
+)
 from marketplace.spot.matcher import Matcher
 from marketplace.spot.model import Policy
 from marketplace.spot.projection import Projection
+from marketplace.spot.reports import REPORTS, read_report
 from marketplace.spot.service import handlers
 
 __all__ = [
@@ -71,6 +83,7 @@ __all__ = [
     "MAX_FAILURES",
     "MAX_PRICE_MICROS",
     "MAX_SECONDS",
+    "REPORTS",
     "SETTLE_SECONDS",
     "STOP_GRACE_SECONDS",
     "TOPIC",
@@ -86,9 +99,13 @@ __all__ = [
     "EvictLease",
     "ExpireBids",
     "Heartbeat",
+    "LeaseBill",
     "LeaseState",
     "LoseNodes",
     "Matcher",
+    "Month",
+    "MonthlyLine",
+    "MonthlySum",
     "NodeRow",
     "NodeState",
     "OnEviction",
@@ -113,4 +130,8 @@ __all__ = [
     "StopOverdue",
     "Wish",
     "handlers",
+    "lease_bill",
+    "monthly_bill",
+    "monthly_sum",
+    "read_report",
 ]
