@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -184,7 +184,7 @@ class Day:
         batch, self.waiting = self.waiting, []
         self.check(await self.desk.together(*batch))
 
-    def check(self, outcomes: list[Any]) -> None:
+    def check(self, outcomes: Sequence[Any]) -> None:
         assert [one for one in outcomes if isinstance(one, BaseException) and not _is_usual(one)] == []
 
     # ── reads ────────────────────────────────────────────────────────────────────────────────────────────────────────
