@@ -25,7 +25,6 @@ from typing import Any
 
 import msgspec
 import structlog
-from prometheus_client import Histogram
 
 from marketplace.database import Database, Lane
 from marketplace.foundation import clock, errors
@@ -56,12 +55,6 @@ KEPT_CONTAINERS = 32
 """Ended ones of a node that are kept for their logs, the newest; a listing asks for each of them."""
 OVERDUE = 5 * SECOND
 """What runs so long after its deadline is killed once more."""
-
-START_SECONDS = Histogram(
-    "marketplace_spot_start_seconds",
-    "From the decision to start a container until it was noted that it runs",
-    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
-)
 
 log = structlog.get_logger(__name__)
 
@@ -206,8 +199,6 @@ class Keeper:
             started_at = seen.started_at or clock.now()
             if not await self._means.money.run(RecordStarted(duty.lease_id, seen.reference, started_at, address)):
                 return
-            if duty.start_at is not None:
-                START_SECONDS.observe(max(clock.now() - duty.start_at, 0) / SECOND)
             if self._duties.get(duty.lease_id) is duty:  # the news of it comes later
                 noted = msgspec.structs.replace(duty, state="running", started_at=started_at, launch=None)
                 self._duties[duty.lease_id] = noted

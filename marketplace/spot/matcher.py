@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Histogram
 
 from marketplace.database import Database, Lane
 from marketplace.foundation import clock
@@ -19,9 +19,9 @@ TICK_SECONDS = 1.0
 PAUSE_SECONDS = 0.005
 """Between two looks at the news: what comes meanwhile comes together."""
 
-STEPS = Histogram("marketplace_spot_match_seconds", "How long it took to catch up with a pool, decide, and be heard")
-STARTS = Counter("marketplace_spot_matched_total", "Bids that were given a place")
-EVICTIONS = Counter("marketplace_spot_evictions_total", "Leases that were told to go, since somebody pays more")
+MATCH_SECONDS = Histogram(
+    "marketplace_spot_match_seconds", "How long it took to catch up with a pool, decide, and be heard"
+)
 
 
 class Matcher:
@@ -66,8 +66,6 @@ class Matcher:
         while True:
             began = time.perf_counter()
             step = await deciding.step(projection, self._database, self._lane)
-            STEPS.observe(time.perf_counter() - began)
-            STARTS.inc(step.starts)
-            EVICTIONS.inc(step.evictions)
+            MATCH_SECONDS.observe(time.perf_counter() - began)
             if step.is_done:
                 return step.changes_at
