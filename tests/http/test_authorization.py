@@ -19,6 +19,7 @@ from litestar.routes import HTTPRoute
 from marketplace.app import create_app
 from marketplace.foundation.settings import Settings
 from marketplace.http import callers
+from tests.http import spot_market
 from tests.http.conftest import serving
 from tests.http.keyed import ALL_BUT_ADMIN, Keyed, keyed
 from tests.http.test_gate import assert_problem
@@ -30,6 +31,9 @@ FORBIDDEN = (403, "forbidden")
 WEBHOOK = {"url": "https://example.org/"}
 HOOK = "/api/v1/webhooks/{webhook_id}"
 NO_HOOK = (404, "events.unknown_webhook")
+SPOT_NODES = spot_market.NODES
+NO_SPOT_BID = (404, "spot.unknown_bid")
+NO_LEASE = (404, "spot.unknown_lease")
 
 
 class Row(NamedTuple):
@@ -117,6 +121,49 @@ TABLE = {
     "GET /api/v1/hours/markets/{market}/allocations": Row("read", f"{MARKET}/allocations?username=bob", ann=FORBIDDEN),
     "GET /api/v1/hours/markets/{market}/candles": Row("read", f"{MARKET}/candles"),
     "GET /api/v1/hours/markets/{market}/preview": Row("read", f"{MARKET}/preview?volume=1&price=1"),
+    # spot
+    "GET /api/v1/spot/bids": Row("read", "/api/v1/spot/bids?username=bob", ann=FORBIDDEN),
+    "POST /api/v1/spot/bids": Row(
+        "trade", "/api/v1/spot/bids", {**spot_market.CONTAINER, "username": "bob"}, FORBIDDEN
+    ),
+    "POST /api/v1/spot/bids/preview": Row(
+        "read", "/api/v1/spot/bids/preview", {**spot_market.CONTAINER, "username": "bob"}, FORBIDDEN
+    ),
+    "GET /api/v1/spot/bids/{bid_id}": Row("read", "/api/v1/spot/bids/{spot_bid_id}", ann=NO_SPOT_BID),
+    "PATCH /api/v1/spot/bids/{bid_id}": Row(
+        "trade", "/api/v1/spot/bids/{spot_bid_id}", {"max_price_per_hour": "4"}, NO_SPOT_BID
+    ),
+    "DELETE /api/v1/spot/bids/{bid_id}": Row("trade", "/api/v1/spot/bids/{spot_bid_id}", ann=NO_SPOT_BID),
+    "GET /api/v1/spot/leases": Row("read", "/api/v1/spot/leases?username=bob", ann=FORBIDDEN),
+    "GET /api/v1/spot/leases/{lease_id}": Row("read", "/api/v1/spot/leases/{lease_id}", ann=NO_LEASE),
+    "DELETE /api/v1/spot/leases/{lease_id}": Row("trade", "/api/v1/spot/leases/{lease_id}", ann=NO_LEASE),
+    "POST /api/v1/spot/leases/{lease_id}/simulate-eviction": Row(
+        "admin", "/api/v1/spot/leases/{lease_id}/simulate-eviction"
+    ),
+    "GET /api/v1/spot/leases/{lease_id}/logs": Row("read", "/api/v1/spot/leases/{lease_id}/logs", ann=NO_LEASE),
+    "GET /api/v1/spot/leases/{lease_id}/bill": Row("read", "/api/v1/spot/leases/{lease_id}/bill", ann=NO_LEASE),
+    "GET /api/v1/spot/bills": Row("read", "/api/v1/spot/bills?username=bob", ann=FORBIDDEN),
+    "GET /api/v1/spot/leases/{lease_id}/notice": Row(
+        None, "/api/v1/spot/leases/{noticed_lease_id}/notice?secret={secret}"
+    ),
+    "GET /api/v1/spot/pools": Row("read", "/api/v1/spot/pools"),
+    "POST /api/v1/spot/pools": Row("admin", "/api/v1/spot/pools", {"pool": "p{number}"}),
+    "GET /api/v1/spot/pools/{pool}": Row("read", "/api/v1/spot/pools/default"),
+    "PATCH /api/v1/spot/pools/{pool}": Row("admin", "/api/v1/spot/pools/default", {"margin_basis_points": 500}),
+    "GET /api/v1/spot/pools/{pool}/nodes": Row("read", SPOT_NODES),
+    "POST /api/v1/spot/pools/{pool}/nodes": Row("admin", SPOT_NODES, {**spot_market.NODE, "node": "m{number}"}),
+    "GET /api/v1/spot/pools/{pool}/nodes/{node}": Row("read", f"{SPOT_NODES}/{{node}}"),
+    "PATCH /api/v1/spot/pools/{pool}/nodes/{node}": Row(
+        "supply", f"{SPOT_NODES}/{{node}}", {"state": "draining"}, (404, "spot.unknown_node")
+    ),
+    "DELETE /api/v1/spot/pools/{pool}/nodes/{node}": Row(
+        "supply", f"{SPOT_NODES}/{{node}}", ann=(404, "spot.unknown_node")
+    ),
+    "GET /api/v1/spot/pools/{pool}/price": Row("read", "/api/v1/spot/pools/default/price"),
+    "GET /api/v1/spot/pools/{pool}/prices": Row("read", "/api/v1/spot/pools/default/prices"),
+    "GET /api/v1/spot/pools/{pool}/candles": Row("read", "/api/v1/spot/pools/default/candles?limit=2"),
+    "GET /api/v1/spot/pools/{pool}/percentiles": Row("read", "/api/v1/spot/pools/default/percentiles"),
+    "GET /api/v1/spot/pools/{pool}/utilisation": Row("read", "/api/v1/spot/pools/default/utilisation"),
     # addresses
     "POST /api/v1/ip/allocate": Row(
         "trade", "/api/v1/ip/allocate", {"vm_id": "{vm_id}"}, (409, "addresses.vm_of_another")
@@ -205,6 +252,7 @@ def things(server: Keyed) -> dict[str, Any]:
     server.done("admin", "POST", "/api/v1/networks", json={"network": f"t{number}", "cidr": f"fd01:{number:x}::/64"})
     ids = {"bid_id": bid["bid_id"], "supply_id": supply["supply_id"], "key_id": key["key_id"], "ip": address["ip"]}
     ids["webhook_id"] = made["webhook"]["webhook_id"]
+    ids |= spot_market.things(server, number)
     return ids | {"vm_id": f"bobs-{number}", "network": f"t{number}", "number": number, "hex": f"{number:x}"}
 
 
@@ -245,7 +293,7 @@ def test_every_route_is_in_the_table_and_asks_for_what_the_table_says() -> None:
 
 def test_only_what_says_nothing_of_anybody_is_for_everybody() -> None:
     assert {row.path.split("/")[-1] for row in TABLE.values() if row.scopes is None} == {
-        "livez", "readyz", "health", "openapi.json", "docs", "docs.js",
+        "livez", "readyz", "health", "openapi.json", "docs", "docs.js", "notice?secret={secret}",
     }  # fmt: skip
 
 
@@ -260,7 +308,7 @@ def test_nobody_is_let_in_without_a_good_key(server: Keyed, name: str) -> None:
     for who in (None, *NOBODY):
         answer = server.call(who, method, path, **broken)
         if TABLE[name].scopes is None:
-            assert answer.is_success, who
+            assert answer.is_success or answer.status_code == 404, who
         else:
             assert_problem(answer, 401, "unauthenticated")
             assert answer.headers["www-authenticate"] == "Bearer"
@@ -274,6 +322,11 @@ SOME = {
     "webhook_id": 1,
     "key_id": "f" * 16,
     "network": "n",
+    "spot_bid_id": 1,
+    "lease_id": 1,
+    "noticed_lease_id": 1,
+    "secret": "s",
+    "node": "n",
 }
 
 
