@@ -12,6 +12,7 @@ it saw misses nothing and sees nothing twice. What the entries mean, each module
 
 from marketplace.events.cursors import advance
 from marketplace.events.errors import CursorMoved, LogCut
+from marketplace.events.feed import STATE as FEED
 from marketplace.events.feed import Feed
 from marketplace.events.following import follow
 from marketplace.events.lookups import read_batch
@@ -20,6 +21,7 @@ from marketplace.events.service import handlers
 from marketplace.events.webhook_model import KINDS
 
 __all__ = [
+    "FEED",
     "KINDS",
     "LANES",
     "Advance",

@@ -58,6 +58,12 @@ def list_allocations(
     return sql.records(Allocation, tx.execute(query))
 
 
+def list_newest_allocations(tx: sa.Connection, market: str, *, username: str, limit: int) -> list[Allocation]:
+    """Return what a user got last, newest first. A single statement."""
+    query = _allocations(market, limit).where(allocations.c.username == username)
+    return sql.records(Allocation, tx.execute(query.order_by(allocations.c.seq.desc(), allocations.c.position.desc())))
+
+
 def list_fills(tx: sa.Connection, market: str, *, before: tuple[int, int] | None, limit: int) -> list[Allocation]:
     """Return allocations from the newest on, before a (seq, position)."""
     find_market(tx, market)
