@@ -8,28 +8,48 @@ goes to the module's lane. Pages work without JavaScript, and load nothing from 
     pages/files/texts   templates and the headers of a page; what pages load; how things are written
     visits              the cookie, who has signed in, as whom they act
     forms, live         what is sent here; what is sent there
-    hours, addresses, wallet, members, keys, webhooks, health      the pages
+    hours, addresses, wallet, members, webhooks, health, signing_in      the pages, one file each
 
     HANDLERS, state()   what the application takes
     caller_of()         who has signed in, for the guard
 """
 
+from typing import Any
+
 from litestar import Router
 
-from marketplace.dashboard import errors, files, hours, live, pages, signing_in
+from marketplace.dashboard import (
+    addresses,
+    errors,
+    files,
+    health,
+    hours,
+    live,
+    members,
+    pages,
+    signing_in,
+    wallet,
+    webhooks,
+)
 from marketplace.dashboard.visits import AUTHENTICATION, caller_of
 
-state = live.state
+PAGES = (signing_in, hours, addresses, wallet, health, members, webhooks)
 
 HANDLERS = (
     files.read_file,
     Router(
         path="/",
-        route_handlers=[*signing_in.HANDLERS, *hours.HANDLERS],
+        route_handlers=[handler for page in PAGES for handler in page.HANDLERS],
         exception_handlers=dict(pages.EXCEPTION_HANDLERS),
         opt={"page": True},
         include_in_schema=False,
     ),
 )
+
+
+def state() -> dict[str, Any]:
+    """Return what the application's state has to hold for pages."""
+    return {live.SHARED: live.Shared(), **health.state()}
+
 
 __all__ = ["AUTHENTICATION", "HANDLERS", "caller_of", "errors", "state"]

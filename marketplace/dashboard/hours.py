@@ -156,7 +156,12 @@ def _render_board(board: Board) -> dict[str, str]:
 def _render_candles(candles: list[wire.Candle], interval: str) -> str:
     columns = {name: [getattr(one, name) for one in candles] for name in ("open", "high", "low", "close", "volume")}
     times = {"time": [int(one.opened_at.timestamp()) for one in candles]}
-    return pages.render("hours/candles.html", points=times | columns, interval=interval, candles=candles)
+    return pages.render(
+        "hours/candles.html",
+        points=times | columns | {"step": hours.INTERVAL_SECONDS[interval]},
+        interval=interval,
+        candles=candles,
+    )
 
 
 def depth_of(book: wire.Book) -> dict[str, list[int | None]]:

@@ -18,7 +18,7 @@ import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import structlog
 from litestar.response import Stream
@@ -220,8 +220,3 @@ def _beat(lane: str, seq: int) -> bytes:
 def _written(lane: str, seq: int, parts: Mapping[str, str]) -> bytes:
     html = pages.render("parts.html", parts=parts)
     return sse.frame({lane: seq}, " ".join(html.split("\n")).encode())
-
-
-def state() -> dict[str, Any]:
-    """Return what the application's state has to hold for pages."""
-    return {SHARED: Shared()}

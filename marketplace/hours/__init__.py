@@ -12,6 +12,7 @@ bid's owner is told.
 
 from marketplace.hours.audit import audit
 from marketplace.hours.lookups import (
+    INTERVAL_SECONDS,
     find_bid,
     find_market,
     find_supply,
@@ -50,6 +51,7 @@ DEFAULT_MARKET = "default"
 
 __all__ = [
     "DEFAULT_MARKET",
+    "INTERVAL_SECONDS",
     "KINDS",
     "LANE",
     "REPORTS",

@@ -21,6 +21,7 @@ from marketplace.wire import hours as wire
 
 ALLOCATION_COLUMNS = [allocations.c[name] for name in Allocation.__struct_fields__]
 INTERVALS: dict[str, int] = {"1m": clock.MINUTE, "5m": 5 * clock.MINUTE, "1h": clock.HOUR, "1d": clock.DAY}
+INTERVAL_SECONDS = {name: width // clock.SECOND for name, width in INTERVALS.items()}
 
 _market, _limit = sa.bindparam("market", type_=sa.Text), sa.bindparam("limit", type_=sa.Integer)
 _username, _price = sa.bindparam("username", type_=sa.Text), sa.bindparam("price", type_=sa.BigInteger)

@@ -13,6 +13,21 @@
     return [{ ...axis }, { ...axis, size: 62 }];
   }
 
+  const candles = (step) => (chart) => {
+    const [times, opens, highs, lows, closes] = chart.data;
+    const { ctx } = chart;
+    const width = Math.max(2, Math.min(14, 0.7 * Math.abs(chart.valToPos(step, "x", true) - chart.valToPos(0, "x", true))));
+    ctx.save();
+    times.forEach((at, i) => {
+      const [x, top, bottom, from, to] = [chart.valToPos(at, "x", true),
+        ...[highs[i], lows[i], opens[i], closes[i]].map((price) => chart.valToPos(price, "y", true))];
+      ctx.fillStyle = ctx.strokeStyle = colour(closes[i] >= opens[i] ? "bid" : "ask");
+      ctx.fillRect(x - 0.5, top, 1, bottom - top);
+      ctx.fillRect(x - width / 2, Math.min(from, to), width, Math.max(1, Math.abs(from - to)));
+    });
+    ctx.restore();
+  };
+
   const kinds = {
     depth: {
       columns: ["price", "bids", "supplies"],
@@ -36,30 +51,14 @@
     },
     candles: {
       columns: ["time", "open", "high", "low", "close"],
-      options: () => ({
-        scales: { x: { time: true, range: (_, low, high) => [low - 60, high + 60] } },
+      options: ({ step }) => ({
+        scales: { x: { time: true, range: ({ data: [times] }) => [times[0] - step, times.at(-1) + step] } },
         series: [{ label: "Time" }, ...["Open", "High", "Low", "Close"].map((label) => (
           { label, stroke: colour("soft"), paths: () => null, points: { show: false } }))],
-        hooks: { draw: [candles] },
+        hooks: { draw: [candles(step)] },
       }),
     },
   };
-
-  function candles(chart) {
-    const [times, opens, highs, lows, closes] = chart.data;
-    const { ctx } = chart;
-    const step = times.length > 1 ? Math.min(...times.slice(1).map((at, i) => at - times[i])) : 3600;
-    const width = Math.max(2, Math.min(14, 0.7 * Math.abs(chart.valToPos(step, "x", true) - chart.valToPos(0, "x", true))));
-    ctx.save();
-    times.forEach((at, i) => {
-      const [x, top, bottom, from, to] = [chart.valToPos(at, "x", true),
-        ...[highs[i], lows[i], opens[i], closes[i]].map((price) => chart.valToPos(price, "y", true))];
-      ctx.fillStyle = ctx.strokeStyle = colour(closes[i] >= opens[i] ? "bid" : "ask");
-      ctx.fillRect(x - 0.5, top, 1, bottom - top);
-      ctx.fillRect(x - width / 2, Math.min(from, to), width, Math.max(1, Math.abs(from - to)));
-    });
-    ctx.restore();
-  }
 
   function draw(place) {
     const kind = kinds[place.dataset.chart];
@@ -72,7 +71,7 @@
       return;
     }
     const size = { width: place.clientWidth, height: 200 };
-    const chart = new uPlot({ ...size, axes: axes(), cursor: { drag: { x: false } }, ...kind.options() }, data, place);
+    const chart = new uPlot({ ...size, axes: axes(), cursor: { drag: { x: false } }, ...kind.options(points) }, data, place);
     drawn.set(place, { chart, points: place.dataset.points });
     sizes.observe(place);
   }
@@ -93,6 +92,11 @@
   function drawAll() {
     for (const place of [...drawn.keys()]) if (!place.isConnected) forget(place);
     document.querySelectorAll("[data-chart]").forEach(draw);
+    // What scrolls can be reached by the keyboard.
+    document.querySelectorAll(".panel").forEach((panel) => {
+      if (panel.scrollWidth > panel.clientWidth) panel.tabIndex = 0;
+      else panel.removeAttribute("tabindex");
+    });
   }
 
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
