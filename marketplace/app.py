@@ -23,7 +23,7 @@ from litestar.datastructures import State
 from litestar.types import ASGIApp
 from prometheus_client import multiprocess
 
-from marketplace import addresses, events, identity, worker
+from marketplace import addresses, dashboard, events, identity, worker
 from marketplace.addresses import meters as addresses_meters
 from marketplace.addresses import routes as addresses_routes
 from marketplace.database import Lane, money
@@ -71,6 +71,7 @@ HANDLERS = (
     docs.openapi_document,
     docs.docs_page,
     docs.docs_asset,
+    *dashboard.HANDLERS,
 )
 
 log = structlog.get_logger(__name__)
@@ -85,7 +86,7 @@ def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Lit
     watch = Watch(service.database)
     app = Litestar(
         route_handlers=[*HANDLERS, *extra_handlers],
-        guards=[callers.Guard(authentication, limit)] if authentication else [],
+        guards=[callers.Guard(authentication, dashboard.caller_of, limit)] if authentication else [],
         request_class=StrictRequest,
         exception_handlers=dict(problems.EXCEPTION_HANDLERS),
         state=State(
@@ -99,6 +100,8 @@ def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Lit
                 ),
                 ledger_routes.ASSETS: {},
                 spot_routes.WATCH: watch,
+                dashboard.AUTHENTICATION: authentication,
+                **dashboard.state(),
             }
         ),
         lifespan=[lambda app: _running(app, service, authentication)],
@@ -144,7 +147,7 @@ async def _feeding(app: Litestar, service: Resources) -> AsyncIterator[None]:
     feed = events.Feed(service.database, service.lanes, worker.KINDS)
     for lane in service.lanes.values():
         feed.listen(lane)
-    app.state[events_routes.FEED] = feed
+    app.state[events.FEED] = feed
     with _told_to_stop(feed.close):
         yield
     await feed.end()

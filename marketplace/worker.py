@@ -22,6 +22,7 @@ from marketplace.foundation.settings import Settings, SettingsError
 from marketplace.hours import jobs as hours_jobs
 from marketplace.http import logs
 from marketplace.http.resources import Resources
+from marketplace.identity import jobs as identity_jobs
 from marketplace.ledger import jobs as ledger_jobs
 from marketplace.spot import jobs as spot_jobs
 
@@ -62,6 +63,7 @@ def jobs(service: Resources) -> list[tuple[str, Job]]:
         *((hours.LANE, job) for job in hours_jobs.JOBS),
         *((money.LANE, job) for job in ledger_jobs.JOBS),
         *((money.LANE, job) for job in spot_jobs.of_market(settings, service.lanes[addresses.LANE])),
+        *((money.LANE, job) for job in identity_jobs.JOBS),
     ]
     of_lanes = [
         (lane, job)

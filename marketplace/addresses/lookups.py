@@ -160,6 +160,24 @@ def list_assignments(
     return [sql.to_assignment(row) for row in tx.execute(query, {"network": network, "limit": limit})]
 
 
+_find_by_hostname = (
+    sa.select(*sql.ADDRESS_COLUMNS)
+    .where(addresses.c.network == _network, sql.is_assigned)
+    .where(sa.func.lower(addresses.c.hostname) == sa.bindparam("hostname", type_=sa.Text))
+    .order_by(addresses.c.ip_offset)
+    .limit(_limit)
+)
+
+
+def find_hostname(tx: sa.Connection, network: str, hostname: str, *, limit: int) -> list[Assignment]:
+    """Return assignments whose VM gave a hostname, in whatever case, in the order of their offsets.
+
+    A single statement, which looks through all of the network's assignments: for people who search.
+    """
+    bound = {"network": network, "hostname": hostname.lower(), "limit": limit}
+    return [sql.to_assignment(row) for row in tx.execute(_find_by_hostname, bound)]
+
+
 def _orphans(live: sa.FromClause, *more: sa.ColumnElement[bool]) -> Any:
     return (
         sa.select(*sql.ADDRESS_COLUMNS)

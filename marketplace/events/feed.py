@@ -18,6 +18,8 @@ from marketplace.events.model import Entry, Kinds, Page, Wanted
 from marketplace.events.tail import Tail
 from marketplace.foundation import errors
 
+STATE = "events.feed"
+"""Where the application's state has the process's Feed."""
 CHUNK = 1000
 MOST_READERS = 5_000
 WINDOWS = 20

@@ -87,13 +87,13 @@ class Kinds:
     def __init__(self, kinds: Iterable[Kind]) -> None:
         self.all = tuple(kinds)
         self._names = frozenset(kind.name for kind in self.all)
-        self._topics = frozenset(kind.topic for kind in self.all)
+        self.topics = tuple(sorted({kind.topic for kind in self.all}))
         self.public = frozenset(kind.name for kind in self.all if kind.is_public)
         assert len(self._names) == len(self.all), "two kinds have one name"
 
     def check(self, *, topics: Iterable[str], kinds: Iterable[str]) -> None:
         """Refuse topics and kinds that no event has. Raises UnknownKind."""
-        for field, given, known in (("topic", topics, self._topics), ("kind", kinds, self._names)):
+        for field, given, known in (("topic", topics, self.topics), ("kind", kinds, self._names)):
             for name in given:
                 if name not in known:
                     raise errors.UnknownKind(field, name)

@@ -10,15 +10,12 @@ from litestar.params import FromQuery, QueryParameter
 from litestar.response import Stream
 
 from marketplace.events import errors
-from marketplace.events.feed import Feed
+from marketplace.events.feed import STATE, Feed
 from marketplace.events.model import LANES, Entry, Page, Wanted
 from marketplace.foundation.errors import Refusal
 from marketplace.http import callers, params, problems, sse
 from marketplace.wire import limits
 from marketplace.wire.events import MAX_WAIT_SECONDS, Events, LaneName
-
-FEED = "events.feed"
-"""Where the application's state has the process's Feed."""
 
 HttpRequest = Request[Any, Any, Any]
 
@@ -150,4 +147,4 @@ def _words(text: str | None) -> frozenset[str]:
 
 
 def feed_of(request: HttpRequest) -> Feed:
-    return cast(Feed, request.app.state[FEED])
+    return cast(Feed, request.app.state[STATE])

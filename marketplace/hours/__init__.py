@@ -12,6 +12,7 @@ bid's owner is told.
 
 from marketplace.hours.audit import audit
 from marketplace.hours.lookups import (
+    INTERVAL_SECONDS,
     find_bid,
     find_market,
     find_supply,
@@ -19,6 +20,7 @@ from marketplace.hours.lookups import (
     list_bids,
     list_fills,
     list_markets,
+    list_newest_allocations,
     list_supplies,
     preview,
     read_book,
@@ -49,6 +51,7 @@ DEFAULT_MARKET = "default"
 
 __all__ = [
     "DEFAULT_MARKET",
+    "INTERVAL_SECONDS",
     "KINDS",
     "LANE",
     "REPORTS",
@@ -74,6 +77,7 @@ __all__ = [
     "list_bids",
     "list_fills",
     "list_markets",
+    "list_newest_allocations",
     "list_supplies",
     "preview",
     "read_book",

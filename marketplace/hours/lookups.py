@@ -21,6 +21,7 @@ from marketplace.wire import hours as wire
 
 ALLOCATION_COLUMNS = [allocations.c[name] for name in Allocation.__struct_fields__]
 INTERVALS: dict[str, int] = {"1m": clock.MINUTE, "5m": 5 * clock.MINUTE, "1h": clock.HOUR, "1d": clock.DAY}
+INTERVAL_SECONDS = {name: width // clock.SECOND for name, width in INTERVALS.items()}
 
 _market, _limit = sa.bindparam("market", type_=sa.Text), sa.bindparam("limit", type_=sa.Integer)
 _username, _price = sa.bindparam("username", type_=sa.Text), sa.bindparam("price", type_=sa.BigInteger)
@@ -56,6 +57,12 @@ def list_allocations(
     if after is not None:
         query = query.where(_place > sa.tuple_(*after))
     return sql.records(Allocation, tx.execute(query))
+
+
+def list_newest_allocations(tx: sa.Connection, market: str, *, username: str, limit: int) -> list[Allocation]:
+    """Return what a user got last, newest first. A single statement."""
+    query = _allocations(market, limit).where(allocations.c.username == username)
+    return sql.records(Allocation, tx.execute(query.order_by(allocations.c.seq.desc(), allocations.c.position.desc())))
 
 
 def list_fills(tx: sa.Connection, market: str, *, before: tuple[int, int] | None, limit: int) -> list[Allocation]:

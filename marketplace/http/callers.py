@@ -6,6 +6,8 @@
 
 With `auth = "keys"` a `Guard` runs before every handler, and before its body is read; a handler without the word is
 refused. With `auth = "open"` there is no guard, and the caller is `OPEN`.
+
+A page (`"page": True`) is asked for by a browser, which has no key: there the guard asks who has signed in.
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ ALL_SCOPES: tuple[ScopeName, ...] = ("read", "trade", "supply", "solve", "admin"
 
 Authenticate = Callable[[str], Awaitable["Caller"]]
 """Tells whose key it is. Raises Unauthenticated."""
+
+OfPage = Callable[[ASGIConnection[Any, Any, Any, Any]], Awaitable["Caller"]]
+"""Tells who has signed in, by the browser's cookie. Raises Unauthenticated."""
 
 HEADER = b"authorization"
 CALLER = "marketplace.caller"
@@ -115,8 +120,9 @@ def caller(request: Request[Any, Any, Any]) -> Caller:
 class Guard:
     """Lets in who has a key for what the handler does. Litestar calls it before the handler, and before its body."""
 
-    def __init__(self, authenticate: Authenticate, limit: RateLimit | None) -> None:
+    def __init__(self, authenticate: Authenticate, of_page: OfPage, limit: RateLimit | None) -> None:
         self._authenticate = authenticate
+        self._of_page = of_page
         self._limit = limit
 
     async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -125,7 +131,10 @@ class Guard:
         if not needed:
             return
         try:
-            found = await self._authenticate(_token(connection))
+            if handler.opt.get("page"):
+                found = await self._of_page(connection)
+            else:
+                found = await self._authenticate(_token(connection))
         except errors.Unauthenticated:
             self._count(connection, f"from {_address(connection)}")
             raise

@@ -3,7 +3,8 @@
 A browser is the way into a server that listens on loopback: a page of another site can send it requests, and a name
 that is rebound to 127.0.0.1 makes them same-origin. So the Host must be one of ours (421 otherwise), and what changes
 state must come from a page of ours or of `cors_origins`, or from no page at all (403). A body must be JSON (415),
-which a foreign page cannot send without asking first, and is bounded (413).
+which a foreign page cannot send without asking first, and is bounded (413). The forms of our own pages, below
+`/dashboard/`, are the exception: each has to carry a token that a foreign page cannot read.
 
 Everything is decided on the raw header bytes, and what was decided is remembered: a few hundred nanoseconds a request.
 """
@@ -21,6 +22,8 @@ from marketplace.wire.problems import MEDIA_TYPE
 
 MAX_BODY = 1024 * 1024
 MAX_BATCH_BODY = 16 * 1024 * 1024
+PAGES = "/dashboard/"
+"""Below it are pages, which take forms; their handlers take nothing without a token."""
 BATCH_SUFFIXES = (":batch", "/ip/reconcile")
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -79,7 +82,7 @@ class Gate:
             self._check_site(headers, origin, host)
         length = headers.get(b"content-length", b"0")
         if length != b"0" or b"transfer-encoding" in headers:
-            self._check_body(scope["path"], headers.get(b"content-type", b""), length)
+            self._check_body(scope, headers.get(b"content-type", b""), length)
 
     def _check_host(self, host: bytes) -> None:
         name = _name_of(host.decode("latin-1").lower())
@@ -99,17 +102,20 @@ class Gate:
         if headers.get(b"sec-fetch-site") not in _NOT_FOREIGN:
             raise problems.CrossSite("The request comes from a page of another site.")
 
-    def _check_body(self, path: str, media_type: bytes, length: bytes) -> None:
+    def _check_body(self, scope: Scope, media_type: bytes, length: bytes) -> None:
         if media_type not in self._media_types:
-            self._check_media_type(media_type)
+            self._check_media_type(scope, media_type)
         if not length.isdigit():
             raise errors.Invalid("The Content-Length header is not a number.", field="Content-Length")
-        if int(length) > _limit(path):
-            raise _too_large(path)
+        if int(length) > _limit(scope["path"]):
+            raise _too_large(scope["path"])
 
-    def _check_media_type(self, media_type: bytes) -> None:
+    def _check_media_type(self, scope: Scope, media_type: bytes) -> None:
         essence, *parameters = (part.strip() for part in media_type.lower().split(b";"))
         is_utf8 = all(parameter in (b"", b"charset=utf-8", b'charset="utf-8"') for parameter in parameters)
+        takes_forms = scope["method"] == "POST" and scope["path"].startswith(PAGES)
+        if takes_forms and essence == b"application/x-www-form-urlencoded" and is_utf8:
+            return
         if essence != b"application/json" or not is_utf8:
             raise problems.UnsupportedMediaType("A body must be JSON in UTF-8: send Content-Type: application/json.")
         if len(self._media_types) < _REMEMBERED:

@@ -165,7 +165,7 @@ def on_refusal(request: Request[Any, Any, Any], error: errors.Refusal) -> Respon
 
 def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Answer what Litestar refuses by itself; its headers (Allow) are kept."""
-    rendered = render(_from_litestar(request, error)) if error.status_code in _FROM_LITESTAR else _plain(error)
+    rendered = render(from_litestar(request, error)) if error.status_code in _FROM_LITESTAR else _plain(error)
     return _respond(rendered._replace(headers={**(error.headers or {}), **rendered.headers}))
 
 
@@ -203,7 +203,8 @@ def _plain(error: HTTPException) -> Rendered:
     return Rendered(status, _encode(_document(status, code, title=status.phrase, detail=error.detail)), {})
 
 
-def _from_litestar(request: Request[Any, Any, Any], error: HTTPException) -> errors.Refusal:
+def from_litestar(request: Request[Any, Any, Any], error: HTTPException) -> errors.Refusal:
+    """Say in our words what Litestar refuses by itself."""
     match error.status_code:
         case 404:
             return NoSuchPath("Nothing is at this path; /docs lists what there is.")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import msgspec
-from litestar import Request
+from litestar.connection import ASGIConnection
 
 from marketplace.database import Database, Lane
 from marketplace.foundation.settings import Settings
@@ -22,9 +22,9 @@ class Resources(msgspec.Struct, frozen=True):
     lanes: Mapping[str, Lane]
 
 
-def resources(request: Request[Any, Any, Any]) -> Resources:
-    return cast(Resources, request.app.state[STATE])
+def resources(connection: ASGIConnection[Any, Any, Any, Any]) -> Resources:
+    return cast(Resources, connection.app.state[STATE])
 
 
-def database(request: Request[Any, Any, Any]) -> Database:
-    return resources(request).database
+def database(connection: ASGIConnection[Any, Any, Any, Any]) -> Database:
+    return resources(connection).database

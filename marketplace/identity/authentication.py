@@ -1,10 +1,7 @@
-"""Whose key it is: what stands between a request and its caller.
+"""Whose key it is: what stands between a request and its caller; and whose session it is, where a page is asked for.
 
-A key is read from the database, and what was read is good for half a second, so that a revocation is felt within one
-second by every process, with nobody being told. Whoever asks for the same key meanwhile waits for the same read. Keys
-that there are not are remembered too, and no more than `MAX_REMEMBERED` in all. Expiry is looked at each time.
-
-Why a read that took long does not count: it shows the key as it was when the read began.
+Both are read from the database, and what was read is good for half a second (see `recent`). Expiry is looked at each
+time. A session opens exactly what its key does: with the key it ends.
 """
 
 from __future__ import annotations
@@ -12,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 
 import msgspec
@@ -25,25 +21,19 @@ from marketplace.foundation.clock import Instant
 from marketplace.http.callers import Caller
 from marketplace.identity import keys, lookups
 from marketplace.identity.model import Key, NoteUses
+from marketplace.identity.recent import Recent
 from marketplace.identity.service import USE_NOTED_AFTER
 
-FRESH_SECONDS = 0.5
-"""How long what was read is used again."""
-GOOD_SECONDS = 1.0
-"""How old it may be by the time it has arrived."""
-MAX_REMEMBERED = 10_000
-MAX_READS = 3
 NOTE_SECONDS = 5.0
 
 REFUSED = Counter("marketplace_keys_refused_total", "Requests whose key was refused, by reason", ["reason"])
 
 
-class Known(msgspec.Struct, frozen=True):
-    """What the database said of a key, and the monotonic second at which it was asked."""
+class KnownKey(msgspec.Struct, frozen=True):
+    """A key, and the caller who calls by it."""
 
-    asked_at: float
-    key: Key | None
-    caller: Caller | None
+    key: Key
+    caller: Caller
 
 
 class Authentication:
@@ -58,9 +48,10 @@ class Authentication:
     ) -> None:
         self._database = database
         self._clock = clock
-        self._monotonic = monotonic
-        self._known: OrderedDict[str, Known] = OrderedDict()
-        self._reads: dict[str, asyncio.Task[Known]] = {}
+        self._keys = Recent(self._read_key, monotonic=monotonic)
+        self._sessions = Recent(
+            lambda session_hash: database.read_one(lookups.find_session, session_hash), monotonic=monotonic
+        )
         self._uses: dict[str, Instant] = {}
 
     async def __call__(self, token: str) -> Caller:
@@ -72,21 +63,25 @@ class Authentication:
         if parsed is None:
             raise _refuse("malformed", "What came as a key is none: it looks like mk_0123456789abcdef_ and 64 digits.")
         key_id, secret = parsed
-        known = self._known.get(key_id)
-        if known is None or self._monotonic() - known.asked_at >= FRESH_SECONDS:
-            known = await self._look_up(key_id)
-        key = known.key
-        if key is None or not keys.verify(secret, key.secret_hash):
+        known = await self._keys.get(key_id)
+        if known is None or not keys.verify(secret, known.key.secret_hash):
             raise _refuse("unknown", "Nobody has this key.")
-        now = self._clock()
-        if key.revoked_at is not None:
-            raise _refuse("revoked", f"The key was revoked at {_text(key.revoked_at)}; use another one.")
-        if key.expires_at is not None and key.expires_at <= now:
-            raise _refuse("expired", f"The key expired at {_text(key.expires_at)}; use another one.")
-        if key.last_used_at is None or now >= key.last_used_at + USE_NOTED_AFTER:
-            self._uses[key_id] = now
-        assert known.caller
-        return known.caller
+        return self._admit(known)
+
+    async def of_session(self, session_id: str) -> Caller:
+        """Return the caller who has signed in. Raises Unauthenticated, or Busy where the database is away."""
+        if not keys.is_session_id(session_id):
+            raise _refuse("malformed", "You are not signed in.")
+        session = await self._sessions.get(keys.hash_secret(session_id))
+        if session is None or session.expires_at <= self._clock():
+            raise _refuse("unknown", "You are not signed in any more.")
+        known = await self._keys.get(session.key_id)
+        assert known, "a session names a key that there is"
+        return self._admit(known)
+
+    def forget_session(self, session_id: str) -> None:
+        """Let a session that was closed be of no use here at once; elsewhere it is within a second."""
+        self._sessions.forget(keys.hash_secret(session_id))
 
     def take_uses(self) -> NoteUses | None:
         """Return what is to be noted since the last time, None where nothing is."""
@@ -105,32 +100,20 @@ class Authentication:
                 with contextlib.suppress(errors.Refusal):
                     await lane.run(command)
 
-    async def _look_up(self, key_id: str) -> Known:
-        """Return what the database says of a key, less than a second ago."""
-        for _ in range(MAX_READS):
-            read = self._reads.get(key_id)
-            if read is None:
-                read = self._reads[key_id] = asyncio.create_task(self._read(key_id))
-                read.add_done_callback(lambda done: self._forget_read(key_id, done))
-            # A caller that goes away takes nothing from the others that wait.
-            known = await asyncio.shield(read)
-            if self._monotonic() - known.asked_at < GOOD_SECONDS:
-                return known
-        raise errors.Busy("The database is too slow to tell whose key it is; nothing happened, try again in a second.")
+    def _admit(self, known: KnownKey) -> Caller:
+        """Return the caller of a key that is good now. Raises Unauthenticated."""
+        key, now = known.key, self._clock()
+        if key.revoked_at is not None:
+            raise _refuse("revoked", f"The key was revoked at {_text(key.revoked_at)}; use another one.")
+        if key.expires_at is not None and key.expires_at <= now:
+            raise _refuse("expired", f"The key expired at {_text(key.expires_at)}; use another one.")
+        if key.last_used_at is None or now >= key.last_used_at + USE_NOTED_AFTER:
+            self._uses[key.key_id] = now
+        return known.caller
 
-    async def _read(self, key_id: str) -> Known:
-        asked_at = self._monotonic()
+    async def _read_key(self, key_id: str) -> KnownKey | None:
         key = await self._database.read_one(lookups.find_key, key_id)
-        known = self._known[key_id] = Known(asked_at, key, _caller(key) if key else None)
-        self._known.move_to_end(key_id)
-        if len(self._known) > MAX_REMEMBERED:
-            self._known.popitem(last=False)
-        return known
-
-    def _forget_read(self, key_id: str, done: asyncio.Task[Known]) -> None:
-        del self._reads[key_id]
-        if not done.cancelled():
-            done.exception()  # whoever waited was told; perhaps nobody did
+        return None if key is None else KnownKey(key, _caller(key))
 
 
 def _caller(key: Key) -> Caller:

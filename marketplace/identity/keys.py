@@ -9,6 +9,8 @@ would cost each request milliseconds, and gain nothing.
 
     mk_0123456789abcdef_ + 64 digits  ->  the row 0123456789abcdef has the SHA-256 of the 64 digits
 
+Who signs in by a key on a page is told by a session from then on: an id of 64 digits, drawn and stored as a secret is.
+
 A key makes and revokes keys of its own member that may do no more and last no longer than itself. So one that is stolen
 cannot make itself last, and one that only reads cannot take the trading key away.
 """
@@ -27,6 +29,7 @@ from marketplace.identity.model import Grant, Limit
 PATTERN = r"mk_([0-9a-f]{16})_([0-9a-f]{64})"
 
 _match = re.compile(PATTERN, re.ASCII).fullmatch
+_match_session = re.compile(r"[0-9a-f]{64}", re.ASCII).fullmatch
 
 
 class NewKey(NamedTuple):
@@ -47,6 +50,16 @@ def parse(token: str) -> tuple[str, str] | None:
     """Return a key's id and secret, None for what is no key."""
     found = _match(token)
     return (found[1], found[2]) if found else None
+
+
+def make_session_id() -> str:
+    """Draw the id of a session, which is as secret as a key."""
+    return secrets.token_hex(32)
+
+
+def is_session_id(text: str) -> bool:
+    """Tell whether a text may be the id of a session."""
+    return _match_session(text) is not None
 
 
 def hash_secret(secret: str) -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from marketplace.foundation.clock import Instant
 from marketplace.identity import errors, sql
-from marketplace.identity.model import Key, Member
-from marketplace.identity.tables import api_keys, members
+from marketplace.identity.model import Key, Member, Session
+from marketplace.identity.tables import api_keys, members, sessions
 
 _find_member = sa.select(*sql.MEMBER_COLUMNS).where(members.c.username == sa.bindparam("username"))
 _find_key = sa.select(*sql.KEY_COLUMNS).where(api_keys.c.key_id == sa.bindparam("key_id"))
+
+_find_session = sa.select(*sql.SESSION_COLUMNS).where(sessions.c.session_hash == sa.bindparam("session_hash"))
+_has_old_session = sa.select(sa.exists().where(sessions.c.expires_at <= sa.bindparam("now", type_=sa.BigInteger)))
 
 
 def find_member(tx: sa.Connection, username: str) -> Member:
@@ -38,3 +42,14 @@ def list_keys(tx: sa.Connection, *, username: str | None, after: int | None, lim
     if username is not None:
         query = query.where(api_keys.c.username == username)
     return [sql.to_key(row) for row in tx.execute(query)]
+
+
+def find_session(tx: sa.Connection, session_hash: str) -> Session | None:
+    """Return a session, over or not; None where there is none."""
+    row = tx.execute(_find_session, {"session_hash": session_hash}).first()
+    return Session(*row) if row else None
+
+
+def has_old_session(tx: sa.Connection, *, now: Instant) -> bool:
+    """Tell whether a session is over and not yet forgotten."""
+    return bool(tx.scalar(_has_old_session, {"now": now}))

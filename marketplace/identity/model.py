@@ -38,6 +38,15 @@ class Key(msgspec.Struct, frozen=True):
     last_used_at: Instant | None = None
 
 
+class Session(msgspec.Struct, frozen=True):
+    """Somebody who has signed in by a key. Of its id there is a hash alone."""
+
+    session_hash: str
+    key_id: str
+    opened_at: Instant
+    expires_at: Instant
+
+
 class Limit(msgspec.Struct, frozen=True):
     """Whose keys a caller may make and revoke, and how much those may be for."""
 
@@ -78,6 +87,29 @@ class NoteUses(msgspec.Struct, frozen=True):
     """Remember when keys were used, as (key_id, instant): no entry of the log. Outcome: how many were worth noting."""
 
     uses: tuple[tuple[str, Instant], ...]
+
+
+class OpenSession(msgspec.Struct, frozen=True):
+    """Sign in by a key, until an instant at most and never beyond the key's own. Outcome: Session.
+
+    Here and below: no entry of the log, which tells what became of the market and not who looked at it.
+    """
+
+    session_hash: str
+    key_id: str
+    expires_at: Instant
+
+
+class CloseSession(msgspec.Struct, frozen=True):
+    """Sign out; one that is closed already stays so. Outcome: whether there was one."""
+
+    session_hash: str
+
+
+class ForgetSessions(msgspec.Struct, frozen=True):
+    """Delete sessions that have expired, at most so many. Outcome: how many."""
+
+    limit: int = 1000
 
 
 Grant = Key | CreateKey

@@ -1,4 +1,4 @@
-"""What the lane runs: members and keys made, keys revoked, and their uses noted."""
+"""What the lane runs: members and keys made, keys revoked and their uses noted, sessions opened and closed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from marketplace.foundation import clock
 from marketplace.foundation.clock import Instant
 from marketplace.foundation.errors import Refusal
 from marketplace.identity import errors, keys, model, sql
-from marketplace.identity.model import Key, Member
+from marketplace.identity.model import Key, Member, Session
 
 USE_NOTED_AFTER = clock.MINUTE
 """A key's last use is written again once it is this much later."""
@@ -23,12 +23,13 @@ class Desk:
     """The members and keys that a batch has in its hands: read once for all, written once for all."""
 
     def __init__(self, tx: sa.Connection, commands: Sequence[Any], *, now: Instant) -> None:
-        self.now = now
+        self.tx, self.now = tx, now
         usernames = {each.username for each in commands if isinstance(each, model.CreateMember | model.CreateKey)}
         self.members = {member.username: member for member in sql.read_members(tx, usernames)}
         self.keys = {key.key_id: key for key in sql.read_keys(tx, set(_key_ids(commands)))}
         self._new_members: list[Member] = []
         self._changed_keys: dict[str, Key] = {}
+        self._new_sessions: list[Session] = []
 
     def add_member(self, member: Member) -> None:
         self.members[member.username] = member
@@ -37,8 +38,15 @@ class Desk:
     def put_key(self, key: Key) -> None:
         self.keys[key.key_id] = self._changed_keys[key.key_id] = key
 
+    def add_session(self, session: Session) -> None:
+        self._new_sessions.append(session)
+
     def take_writes(self) -> list[Any]:
-        return [sql.insert_members(self._new_members), sql.put_keys(self._changed_keys.values())]
+        return [
+            sql.insert_members(self._new_members),
+            sql.put_keys(self._changed_keys.values()),
+            sql.insert_sessions(self._new_sessions),
+        ]
 
 
 def handlers() -> dict[type, Apply]:
@@ -50,7 +58,7 @@ def apply(tx: sa.Connection, log: Log, commands: Sequence[Any], /, *, now: Insta
     """Run commands in arrival order.
 
     Keeps: a key that is revoked stays so; nothing of a key but its revocation and its last use ever changes.
-    A refusal is an outcome and writes nothing. NoteUses writes without an entry of the log.
+    A refusal is an outcome and writes nothing. Uses and sessions are written without an entry of the log.
     """
     desk = Desk(tx, commands, now=now)
     outcomes = [_DECISIONS[type(command)](desk, log, command) for command in commands]
@@ -61,7 +69,7 @@ def apply(tx: sa.Connection, log: Log, commands: Sequence[Any], /, *, now: Insta
 def _key_ids(commands: Sequence[Any]) -> Iterator[str]:
     for command in commands:
         match command:
-            case model.CreateKey() | model.RevokeKey():
+            case model.CreateKey() | model.RevokeKey() | model.OpenSession():
                 yield command.key_id
             case model.NoteUses():
                 yield from (key_id for key_id, _ in command.uses)
@@ -128,6 +136,32 @@ def _note_uses(desk: Desk, log: Log, command: model.NoteUses) -> int:
     return count
 
 
+def _open_session(desk: Desk, log: Log, command: model.OpenSession) -> Session | Refusal:
+    key = desk.keys.get(command.key_id)
+    if key is None or key.revoked_at is not None:
+        return errors.UnknownKey(command.key_id)
+    until = command.expires_at if key.expires_at is None else min(command.expires_at, key.expires_at)
+    if until <= desk.now:
+        return errors.UnknownKey(command.key_id)
+    session = Session(command.session_hash, key.key_id, desk.now, until)
+    desk.add_session(session)
+    log.is_dirty = True
+    return session
+
+
+def _close_session(desk: Desk, log: Log, command: model.CloseSession) -> bool:
+    """Delete at once: nobody opens and closes the same session in one batch, since its id was not told before."""
+    was_there = sql.delete_session(desk.tx, command.session_hash)
+    log.is_dirty = log.is_dirty or was_there
+    return was_there
+
+
+def _forget_sessions(desk: Desk, log: Log, command: model.ForgetSessions) -> int:
+    count = sql.delete_sessions(desk.tx, now=desk.now, limit=command.limit)
+    log.is_dirty = log.is_dirty or count > 0
+    return count
+
+
 def _note(log: Log, said: model.MemberCreated | model.KeyCreated | model.KeyRevoked, subject: str) -> int:
     """Append what happened and return its seq."""
     kind = str(said.__struct_config__.tag)
@@ -139,4 +173,7 @@ _DECISIONS: dict[type, Callable[[Desk, Log, Any], Any]] = {
     model.CreateKey: _create_key,
     model.RevokeKey: _revoke_key,
     model.NoteUses: _note_uses,
+    model.OpenSession: _open_session,
+    model.CloseSession: _close_session,
+    model.ForgetSessions: _forget_sessions,
 }

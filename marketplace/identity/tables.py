@@ -54,3 +54,19 @@ api_keys = sa.Table(
     sa.Index("api_keys_by_member", "username", "seq"),
     comment="who may call, and for what; of the secret there is a hash",
 )
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("session_hash", sa.Text, primary_key=True, comment="SHA-256 of its id, hexadecimal"),
+    sa.Column("key_id", sa.Text, sa.ForeignKey("api_keys.key_id"), nullable=False, comment="what it was signed in by"),
+    sa.Column("opened_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False, comment="of no use from then on"),
+    sa.CheckConstraint(
+        "length(session_hash) = 64 AND ltrim(session_hash, '0123456789abcdef') = ''", name="session_hash_is_hexadecimal"
+    ),
+    sa.CheckConstraint("expires_at > opened_at", name="expires_after_opened"),
+    # Forgetting those that are over.
+    sa.Index("sessions_by_expiry", "expires_at"),
+    comment="who has signed in to the dashboard; a session is deleted when it is closed or over",
+)

@@ -30,6 +30,7 @@ from marketplace.ledger.lookups import (
     has_due_holds,
     last_audit,
     list_assets,
+    spent_since,
     statement,
 )
 from marketplace.ledger.model import (
@@ -101,6 +102,7 @@ __all__ = [
     "read_report",
     "revenue",
     "settle",
+    "spent_since",
     "starting_credits",
     "statement",
     "wallet",

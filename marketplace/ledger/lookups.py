@@ -146,6 +146,33 @@ def _line(account: Account, row: Any, at: Place) -> Line:
     )
 
 
+MAX_COUNTED = 10_000
+"""Transfers that are looked at to tell what was spent lately."""
+
+
+def _spent() -> sa.Select[Any]:
+    newest = (
+        sa.select(transfers.c.amount, transfers.c.at)
+        .where(transfers.c.debit_account == _account_id, transfers.c.kind.in_(("transfer", "capture")))
+        .order_by(transfers.c.transfer_id.desc())
+        .limit(MAX_COUNTED)
+        .subquery("newest")
+    )
+    since = sa.bindparam("since", type_=sa.BigInteger)
+    return sa.select(sa.func.coalesce(sa.func.sum(newest.c.amount), 0)).where(newest.c.at >= since)
+
+
+_find_spent = _spent()
+
+
+def spent_since(tx: sa.Connection, key: model.AccountKey, since: Instant) -> int:
+    """Return what went out of an account since an instant, by its MAX_COUNTED newest transfers; 0 for one untouched."""
+    account = balance(tx, key)
+    if account is None:
+        return 0
+    return int(tx.execute(_find_spent, {"account_id": account.account_id, "since": since}).scalar_one())
+
+
 # ── assets, the clock, the metrics ───────────────────────────────────────────────────────────────────────────────────
 
 _find_asset = sa.select(*assets.c).where(assets.c.asset == sa.bindparam("asset"))

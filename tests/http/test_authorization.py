@@ -1,5 +1,7 @@
 """Every route × every kind of caller. A route that is not in the table fails; so does one that asks for another scope.
 
+Pages have a table of their own, in tests/dashboard: there a browser calls, by a session.
+
 The table says it once more, in words of its own: which scope a route asks for, and what becomes of a member who means
 another member's things.
 """
@@ -208,7 +210,7 @@ NOBODY = ("malformed", "unknown", "revoked", "expired")
 
 
 def routes() -> dict[str, Any]:
-    """Return every handler of the application, by method and path."""
+    """Return every handler of the application but those of pages, by method and path."""
     app = create_app(Settings(database_url="sqlite:///never-opened.db"))
     return {
         f"{method} {re.sub(r':[a-z]+}', '}', route.path_format)}": handler
@@ -216,7 +218,7 @@ def routes() -> dict[str, Any]:
         if isinstance(route, HTTPRoute)
         for handler in route.route_handlers
         for method in handler.http_methods
-        if method != "OPTIONS"
+        if method != "OPTIONS" and not (route.path == "/" or route.path.startswith("/dashboard/"))
     }
 
 

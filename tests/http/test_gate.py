@@ -11,7 +11,7 @@ from litestar.routes import HTTPRoute
 
 from marketplace.app import create_app
 from marketplace.foundation.settings import Settings
-from marketplace.http.gate import BATCH_SUFFIXES, MAX_BATCH_BODY, MAX_BODY, Gate
+from marketplace.http.gate import BATCH_SUFFIXES, MAX_BATCH_BODY, MAX_BODY, PAGES, Gate
 from tests.http.conftest import ORIGIN, Client, Serve
 
 VALUES = {
@@ -60,6 +60,7 @@ def test_the_table_has_every_route() -> None:
     assert ("DELETE", "/api/v1/hours/markets/default/bids/1") in ROUTES
     assert ("GET", "/metrics") in ROUTES
     assert ("GET", "/docs/assets/docs.js") in ROUTES
+    assert ("POST", "/dashboard/hours/default/bids") in ROUTES
     assert len(ROUTES) > 50
 
 
@@ -232,7 +233,10 @@ def test_a_preflight_is_answered_for_cors_origins_only(serve: Serve, path: str) 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_a_body_that_is_not_json_reaches_no_route(client: Client, method: str, path: str, media_type: str) -> None:
     response = client.request(method, path, content=b'{"volume":1}', headers={"Content-Type": media_type})
-    assert_problem(response, 415, "unsupported_media_type")
+    if media_type.endswith("urlencoded") and method == "POST" and path.startswith(PAGES):
+        assert response.status_code != 415
+    else:
+        assert_problem(response, 415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize(

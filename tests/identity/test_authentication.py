@@ -16,7 +16,7 @@ from marketplace.database import Database
 from marketplace.foundation.clock import HOUR, SECOND, Instant
 from marketplace.foundation.errors import Busy, Unauthenticated
 from marketplace.http.callers import Caller
-from marketplace.identity import Authentication, RevokeKey, authentication
+from marketplace.identity import Authentication, RevokeKey, recent
 from tests.identity.desk import Desk
 from tests.services.clock import NEW_YEAR
 
@@ -161,7 +161,7 @@ async def test_a_database_that_is_always_slow_lets_nobody_in(desk: Desk, process
     process.database.on_read = read
     with pytest.raises(Busy):
         await process.ask(made.token)
-    assert process.database.reads == authentication.MAX_READS
+    assert process.database.reads == recent.MAX_READS
 
 
 async def test_a_read_that_fails_is_told_to_all_who_wait_and_not_remembered(desk: Desk, process: Process) -> None:
@@ -179,7 +179,7 @@ async def test_a_read_that_fails_is_told_to_all_who_wait_and_not_remembered(desk
 
 
 async def test_no_more_is_remembered_than_fits(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authentication, "MAX_REMEMBERED", 10)
+    monkeypatch.setattr(recent, "MAX_REMEMBERED", 10)
     tokens = [identity.make_key().token for _ in range(11)]
     for token in tokens:
         await process.refusal(token)

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from marketplace import identity
 from marketplace.database import Database
-from marketplace.identity import sql
+from marketplace.identity import lookups, sql
 from tests.services import plans
 from tests.services.clock import NEW_YEAR
 from tests.services.plans import Hot
@@ -25,6 +25,11 @@ INSERT INTO api_keys (key_id, seq, username, scopes, secret_hash, created_at)
 {NUMBERS.format(count=20_000)}
 SELECT {{key_id}}, 10000 + n, 'u' || (1 + n % 5000), 'read trade', '{"a" * 64}', {NEW_YEAR} FROM numbers
 """
+SESSIONS = f"""
+INSERT INTO sessions (session_hash, key_id, opened_at, expires_at)
+{NUMBERS.format(count=20_000)}
+SELECT {{session_hash}}, {{key_id}}, {NEW_YEAR}, {NEW_YEAR} + n FROM numbers
+"""
 HEXADECIMAL = {"postgresql": "lpad(to_hex(n), 16, '0')", "sqlite": "printf('%016x', n)"}
 
 HOT = {
@@ -35,6 +40,8 @@ HOT = {
         ("api_keys_by_member",), lambda tx: identity.list_keys(tx, username="u7", after=10_100, limit=2)
     ),
     "all keys": Hot(("api_keys_seq_key",), lambda tx: identity.list_keys(tx, username=None, after=15_000, limit=100)),
+    "whose session it is": Hot(("sessions_pkey",), lambda tx: identity.find_session(tx, f"{700:064x}")),
+    "sessions that are over": Hot(("sessions_by_expiry",), lambda tx: lookups.has_old_session(tx, now=NEW_YEAR + 1)),
     "all members": Hot(("members_seq_key",), lambda tx: identity.list_members(tx, after=2_000, limit=100)),
 }
 
@@ -46,8 +53,10 @@ async def test_the_statements_of_keys_walk_their_index(database: Database) -> No
 
 def fill_and_check(tx: sa.Connection) -> list[str]:
     with tx.begin() as transaction:
-        for statement in (MEMBERS, KEYS.format(key_id=HEXADECIMAL[tx.dialect.name]), "ANALYZE"):
+        key_id = HEXADECIMAL[tx.dialect.name]
+        of_sessions = SESSIONS.format(key_id=key_id, session_hash=key_id.replace("16", "64"))
+        for statement in (MEMBERS, KEYS.format(key_id=key_id), of_sessions, "ANALYZE"):
             tx.exec_driver_sql(statement)
-        faults = plans.check_all(tx, HOT, tables=("members", "api_keys"), ignoring="nothing")
+        faults = plans.check_all(tx, HOT, tables=("members", "api_keys", "sessions"), ignoring="nothing")
         transaction.rollback()
     return faults

@@ -1,0 +1,222 @@
+"""Pages that follow the market: one stream a page, of the parts of it that have changed.
+
+A page is rendered at a position of a lane's log, and its stream begins there, so nothing falls between the two. The log
+says when to look again; what is sent is what things are by then, and not what happened: entries that come in a burst
+become one repaint, and there are at most four a second. A browser that was cut off comes back with the position it has
+seen, and is sent what has changed since.
+
+Parts that all viewers see alike are rendered once for all of them (`Shared`).
+
+A stream tells every few seconds that it lives, so that a page can say when it does not. Who is signed in is asked again
+before anything is sent: with a key that is revoked its open pages fall silent within a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
+from typing import NamedTuple, cast
+
+import structlog
+from litestar.response import Stream
+
+from marketplace import events
+from marketplace.dashboard import pages, visits
+from marketplace.dashboard.pages import HttpRequest
+from marketplace.foundation import errors
+from marketplace.http import callers, sse
+
+REPAINT_SECONDS = 0.25
+BEAT_SECONDS = 5.0
+MAX_SHARED = 500
+SHARED = "dashboard.shared"
+"""Where the application's state has what viewers share."""
+
+log = structlog.get_logger(__name__)
+
+
+class Parts(NamedTuple):
+    """The parts of a page that move, by their ids, as of a position of the lane's log."""
+
+    seq: int
+    html: Mapping[str, str]
+
+
+class Watched(NamedTuple):
+    """What of a log a page depends on, and how its parts are rendered anew."""
+
+    lane: str
+    wanted: events.Wanted
+    read: Callable[[int], Awaitable[Parts]]
+    """Renders the parts as of a position or a later one."""
+    every_seconds: float | None = None
+    """How often to look without being told to; None: never."""
+
+
+# ── what viewers share ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Shared:
+    """Renderings that many look at: each is made by one of them, and not again within `REPAINT_SECONDS`."""
+
+    def __init__(self) -> None:
+        self._made: OrderedDict[Hashable, tuple[float, Parts]] = OrderedDict()
+        self._making: dict[Hashable, asyncio.Task[Parts]] = {}
+
+    async def get(self, key: Hashable, at_least: int, make: Callable[[], Awaitable[Parts]]) -> Parts:
+        """Return parts as of a position or a later one."""
+        while True:
+            if (made := self._made.get(key)) and made[1].seq >= at_least:
+                return made[1]
+            task = self._making.get(key)
+            if task is None:
+                task = self._making[key] = asyncio.create_task(self._make(key, make))
+                task.add_done_callback(lambda done: self._end(key, done))
+            # One that began before the position may show less: then it is made once more.
+            await asyncio.shield(task)
+
+    async def get_recent(self, key: Hashable, seconds: float, make: Callable[[], Awaitable[Parts]]) -> Parts:
+        """Return parts that are at most so old: for what is too dear to follow each step."""
+        made = self._made.get(key)
+        if made is None or time.monotonic() - made[0] >= seconds:
+            self._made.pop(key, None)
+            return await self.get(key, 0, make)
+        return made[1]
+
+    async def _make(self, key: Hashable, make: Callable[[], Awaitable[Parts]]) -> Parts:
+        if made := self._made.get(key):
+            await asyncio.sleep(made[0] + REPAINT_SECONDS - time.monotonic())
+        begun_at = time.monotonic()
+        parts = await make()
+        self._made[key] = begun_at, parts
+        self._made.move_to_end(key)
+        if len(self._made) > MAX_SHARED:
+            self._made.popitem(last=False)
+        return parts
+
+    def _end(self, key: Hashable, done: asyncio.Task[Parts]) -> None:
+        del self._making[key]
+        if not done.cancelled():
+            done.exception()  # whoever waited was told; perhaps nobody did
+
+
+def shared(request: HttpRequest) -> Shared:
+    return cast(Shared, request.app.state[SHARED])
+
+
+# ── streams ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Pulse:
+    """How far a log has come, as far as a page is concerned."""
+
+    def __init__(self, seq: int) -> None:
+        self.seq = seq
+        self.is_over = False
+        self._moved = asyncio.Event()
+
+    def move(self, seq: int) -> None:
+        self.seq = max(self.seq, seq)
+        self._moved.set()
+
+    def end(self) -> None:
+        self.is_over = True
+        self._moved.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Return when it has moved or ended, or the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._moved.wait()
+        self._moved.clear()
+
+
+def respond(request: HttpRequest, watched: Watched) -> Stream:
+    """Answer a page's stream. Raises Invalid for a position that is none."""
+    given = sse.last_id(request)
+    position = sse.read_positions(given or str(request.query_params.get("after", "")), field="after").get(
+        watched.lane, 0
+    )
+    response = sse.respond(_frames(request, watched, position))
+    response.headers.update({"x-content-type-options": "nosniff"})
+    return response
+
+
+async def _frames(request: HttpRequest, watched: Watched, position: int) -> AsyncIterator[bytes]:
+    feed = cast(events.Feed, request.app.state[events.FEED])
+    head = await _head(feed, watched.lane)
+    pulse = Pulse(min(position, head))
+    following = asyncio.create_task(_follow(feed, watched, pulse, head))
+    try:
+        yield sse.BEGINNING + _beat(watched.lane, pulse.seq)
+        async for chunk in _repaints(request, watched, pulse, head):
+            yield chunk
+    except errors.Refusal as refusal:
+        # The answer has begun. A browser whose page is of no use any more is told; what may pass just ends.
+        if isinstance(refusal, errors.Unauthenticated):
+            yield b"event: over\ndata:\n\n"
+    finally:
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+
+
+async def _repaints(request: HttpRequest, watched: Watched, pulse: Pulse, head: int) -> AsyncIterator[bytes]:
+    """Write what has changed, as often as it may be; and in between that we are here. Raises Unauthenticated."""
+    painted: dict[str, str] = {}
+    seq = pulse.seq
+    pulse.move(head)  # whatever came since the page was made, it may matter
+    while not pulse.is_over:
+        await pulse.wait(watched.every_seconds or BEAT_SECONDS)
+        await _check(request)
+        if pulse.seq <= seq and watched.every_seconds is None:
+            yield _beat(watched.lane, seq)
+            continue
+        parts = await watched.read(pulse.seq)
+        changed = {name: html for name, html in parts.html.items() if painted.get(name) != html}
+        painted |= changed
+        seq = max(seq, parts.seq)
+        yield _written(watched.lane, seq, changed) if changed else _beat(watched.lane, seq)
+        await asyncio.sleep(REPAINT_SECONDS)
+
+
+async def _follow(feed: events.Feed, watched: Watched, pulse: Pulse, head: int) -> None:
+    """Keep the pulse of a log. Where it is cut before us, go on at its end: what is shown is what is."""
+    try:
+        while not feed.is_closing:
+            with contextlib.suppress(events.LogCut):
+                async for found, _ in feed.stream({watched.lane: head}, watched.wanted):
+                    if found:
+                        pulse.move(found[-1][1].seq)
+                return
+            head = await _head(feed, watched.lane)
+            pulse.move(head)
+    except errors.Refusal as refusal:
+        log.info("page_stream_ended", reason=refusal.code)
+    finally:
+        pulse.end()
+
+
+async def _head(feed: events.Feed, lane: str) -> int:
+    return (await feed.positions([lane], {}))[lane]
+
+
+async def _check(request: HttpRequest) -> None:
+    """Ask again who looks. Raises Unauthenticated."""
+    if visits.has_keys(request):
+        found = await visits.caller_of(request)
+        if found.key_id != callers.caller(request).key_id:
+            raise errors.Unauthenticated("Somebody else has signed in.")
+
+
+def _beat(lane: str, seq: int) -> bytes:
+    """Tell that we are here, and how far the page has come."""
+    return sse.frame({lane: seq}, b"", event=b"beat")
+
+
+def _written(lane: str, seq: int, parts: Mapping[str, str]) -> bytes:
+    html = pages.render("parts.html", parts=parts)
+    return sse.frame({lane: seq}, " ".join(html.split("\n")).encode())
