@@ -127,7 +127,7 @@ async def _running(
 @contextlib.asynccontextmanager
 async def _feeding(app: Litestar, service: Resources) -> AsyncIterator[None]:
     """Have the logs' ends for whoever waits for events; those who wait are let go as soon as the process is to stop."""
-    feed = events.Feed(service.database, service.lanes, worker.KINDS)
+    feed = events.Feed(service.database, worker.KINDS)
     for lane in service.lanes.values():
         feed.listen(lane)
     app.state[events_routes.FEED] = feed
