@@ -24,7 +24,6 @@ PATH = "/api/v1/auctions"
 BOOKS = f"{PATH}/books"
 ORDERS = f"{PATH}/orders"
 COMMITMENTS = f"{PATH}/commitments"
-SOLVERS = f"{PATH}/solvers"
 WAIT_SECONDS = 20
 """Of one long poll: less than a client waits for an answer."""
 
@@ -98,6 +97,7 @@ def place_order(
     limit_output: Amount | None = None,
     input_asset: str = auctions.CREDIT,
     input_budget: Amount | None = None,
+    expires_at: datetime | None = None,
     idempotency_key: str | None = None,
 ) -> Call[auctions.Order]:
     """Put an order out to solvers. `input_budget` is held from the wallet: Unaffordable where less is available."""
@@ -110,6 +110,7 @@ def place_order(
         _or_none(limit_output),
         input_asset,
         _or_none(input_budget),
+        expires_at,
     )
     return create(ORDERS, body, auctions.Order, key=idempotency_key)
 
@@ -155,13 +156,8 @@ def bid_on_order(
     return create(f"{_order(order_id)}/bids", body, auctions.Bid, key=idempotency_key)
 
 
-def withdraw_order_bid(order_id: int, *, solver: str | None = None) -> Call[auctions.Bid]:
-    """Take a solver's bid on an order back. NotFound where it has none; Conflict once it is selected."""
-    return Call("DELETE", f"{_order(order_id)}/bids", auctions.Bid, query_of(solver=solver))
-
-
 def order_bids(order_id: int, *, page_size: int = PAGE_SIZE) -> Listing[auctions.Bid]:
-    """List the bids on an order, oldest first: one's own, and others' once they are no longer sealed."""
+    """List the bids on an order by solver: one's own, and others' once they are no longer sealed."""
     return Listing(Call("GET", f"{_order(order_id)}/bids", auctions.Bids, query_of(limit=page_size)))
 
 
@@ -193,10 +189,10 @@ def deposit_output(
     reference: str | None = None,
     solver: str | None = None,
     idempotency_key: str | None = None,
-) -> Call[auctions.Commitment]:
+) -> Call[auctions.Deposited]:
     """Deliver into escrow; without an amount, what is missing. Conflict where the deadline and its grace are over."""
     body = auctions.NewDeposit(_or_none(amount), reference, solver)
-    return create(f"{_order(order_id)}/deposits", body, auctions.Commitment, key=idempotency_key)
+    return create(f"{_order(order_id)}/deposits", body, auctions.Deposited, key=idempotency_key)
 
 
 def claim_delivery(
@@ -248,14 +244,14 @@ def follow_auction_log(
 # ── solvers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def solvers(*, page_size: int = PAGE_SIZE) -> Listing[auctions.Solver]:
-    """List how solvers do, by name."""
-    return Listing(Call("GET", SOLVERS, auctions.Solvers, query_of(limit=page_size)))
+def solvers(book: str = auctions.DEFAULT_BOOK, *, page_size: int = PAGE_SIZE) -> Listing[auctions.Solver]:
+    """List how solvers keep their word in a book, by name."""
+    return Listing(Call("GET", f"{_book(book)}/solvers", auctions.Solvers, query_of(limit=page_size)))
 
 
-def solver(username: str) -> Call[auctions.Solver]:
-    """Read how a solver does. NotFound for one who never bid."""
-    return Call("GET", f"{SOLVERS}/{quote(username, safe='')}", auctions.Solver)
+def solver(username: str, *, book: str = auctions.DEFAULT_BOOK) -> Call[auctions.Solver]:
+    """Read how a solver keeps its word in a book. NotFound for one that was never committed."""
+    return Call("GET", f"{_book(book)}/solvers/{quote(username, safe='')}", auctions.Solver)
 
 
 def _book(name: str) -> str:

@@ -22,46 +22,58 @@ Escrow = Literal["ledger", "claim"]
 OrderState = Literal["pending", "open", "committed", "filled", "cancelled", "expired"]
 """pending: waits for its batch. open: solvers bid. committed: a solver has to deliver. The others are ends."""
 
-BidState = Literal["live", "replaced", "withdrawn", "selected", "lost"]
+BidState = Literal["live", "taken"]
+"""taken: a commitment was made of it."""
 CommitmentState = Literal["live", "filled", "failed"]
 
 MAX_DESCRIPTION = 1_000
 MAX_PAYLOAD_BYTES = 16_384
 MAX_WAIT_SECONDS = 60
+LEAST_SECONDS = 0.05
 MAX_TICK_SECONDS = 3_600
-MAX_BATCH = 10_000
-MAX_STEP_SECONDS = 7 * 86_400
+MAX_BATCH = 1_000
+MAX_WINDOW_SECONDS = 7 * 86_400
+MAX_FULFIL_SECONDS = 30 * 86_400
+MAX_GRACE_SECONDS = 86_400
 
 BookName = limits.MarketName
 Rate = Annotated[
     str,
     Meta(
         min_length=1,
-        max_length=25,
-        pattern=r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,12})?$(?!\n)",
-        description="output per input, a decimal number as text, such as 1.05, with at most 12 decimals; not 0",
+        max_length=31,
+        pattern=r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,18})?$(?!\n)",
+        description="output per input, a decimal number above 0 as text, such as 1.05, with at most 18 decimals",
     ),
 ]
 Description = Annotated[
     str, Meta(min_length=1, max_length=MAX_DESCRIPTION, pattern=limits.TRIMMED, description="what is wanted, in words")
 ]
-TickSeconds = Annotated[float, Meta(ge=0.1, le=MAX_TICK_SECONDS, description="how often a batch is formed")]
+TickSeconds = Annotated[float, Meta(ge=LEAST_SECONDS, le=MAX_TICK_SECONDS, description="how often a batch is formed")]
 BatchSize = Annotated[int, Meta(ge=1, le=MAX_BATCH, description="orders in one batch at most")]
-StepSeconds = Annotated[float, Meta(ge=0, le=MAX_STEP_SECONDS)]
+WindowSeconds = Annotated[
+    float, Meta(ge=LEAST_SECONDS, le=MAX_WINDOW_SECONDS, description="how long bids are waited for")
+]
+FulfilSeconds = Annotated[
+    float, Meta(ge=LEAST_SECONDS, le=MAX_FULFIL_SECONDS, description="how long a solver has to deliver")
+]
+GraceSeconds = Annotated[
+    float, Meta(ge=0, le=MAX_GRACE_SECONDS, description="how long after the deadline a deposit is still taken")
+]
 
 
 # ── books ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class NewBook(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A book of orders with a log of its own. `bond` is what a solver's wallet must hold for a bid to be taken."""
+    """A book of orders with a log of its own. `bond` is held from a solver's wallet while it is committed."""
 
     book: BookName
     tick_seconds: TickSeconds = 2.0
     batch_size: BatchSize = 5
-    bidding_window_seconds: StepSeconds = 5.0
-    fulfil_seconds: StepSeconds = 10.0
-    grace_seconds: StepSeconds = 2.0
+    bidding_window_seconds: WindowSeconds = 5.0
+    fulfil_seconds: FulfilSeconds = 10.0
+    grace_seconds: GraceSeconds = 2.0
     bond: limits.Amount | None = None
     escrow: Escrow = "ledger"
 
@@ -71,16 +83,14 @@ class BookChange(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
 
     tick_seconds: TickSeconds | UnsetType = UNSET
     batch_size: BatchSize | UnsetType = UNSET
-    bidding_window_seconds: StepSeconds | UnsetType = UNSET
-    fulfil_seconds: StepSeconds | UnsetType = UNSET
-    grace_seconds: StepSeconds | UnsetType = UNSET
+    bidding_window_seconds: WindowSeconds | UnsetType = UNSET
+    fulfil_seconds: FulfilSeconds | UnsetType = UNSET
+    grace_seconds: GraceSeconds | UnsetType = UNSET
     bond: limits.Amount | UnsetType | None = UNSET
     escrow: Escrow | UnsetType = UNSET
 
 
 class Book(Struct, frozen=True):
-    """`head` is the offset that the next entry of its log will have."""
-
     book: str
     tick_seconds: float
     batch_size: int
@@ -89,8 +99,7 @@ class Book(Struct, frozen=True):
     grace_seconds: float
     bond: str | None
     escrow: Escrow
-    head: int
-    created_at: datetime
+    opened_at: datetime
 
 
 class Books(Struct, frozen=True):
@@ -114,12 +123,19 @@ class NewOrder(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tr
     limit_output: limits.Amount | None = None
     input_asset: limits.AssetName = CREDIT
     input_budget: limits.Amount | None = None
+    expires_at: limits.Moment | None = None
+    """When it is taken off the book if nobody is committed; left out, never."""
 
 
 class Order(Struct, frozen=True):
+    """`username` is told to the owner alone. `round` counts from 1, and `bids` how many solvers have a bid on it.
+
+    `closes_at` is when the bids of this round are looked at; null before its batch, and while no bid is waited for.
+    """
+
     order_id: int
     book: str
-    username: str
+    username: str | None
     description: str
     payload: dict[str, Any] | None
     output_asset: str
@@ -128,11 +144,12 @@ class Order(Struct, frozen=True):
     input_budget: str | None
     state: OrderState
     round: int
-    """How often it was put out to bids."""
-    bidding_until: datetime | None
-    """Until when bids of this round are waited for; null before its batch."""
-    commitment_id: int | None
+    bids: int
     placed_at: datetime
+    added_at: datetime | None
+    closes_at: datetime | None
+    expires_at: datetime | None
+    ended_at: datetime | None
 
 
 class Orders(Struct, frozen=True):
@@ -157,7 +174,7 @@ class NewBid(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True
 
 
 class Bid(Struct, frozen=True):
-    """A solver's bid; `rank` is its place in the selection, 1 for the one that won, null before."""
+    """A solver's bid on an order; `round` is the first that it counts in."""
 
     bid_id: int
     order_id: int
@@ -167,13 +184,13 @@ class Bid(Struct, frozen=True):
     conversion_rate: str
     min_output: str
     valid_till: datetime
+    round: int
     state: BidState
-    rank: int | None
     placed_at: datetime
 
 
 class Bids(Struct, frozen=True):
-    """Others' bids are sealed until the selection: before it, only the caller's own are here."""
+    """The newest bid of each solver. Others' are sealed until their round is selected, and only then are here."""
 
     items: list[Bid]
     next: str | None = None
@@ -183,22 +200,28 @@ class Bids(Struct, frozen=True):
 
 
 class Commitment(Struct, frozen=True):
-    """A solver's word. It is filled where `deposited` reaches `min_output` before `deadline` and the book's grace."""
+    """A solver's word: filled where `min_output` is deposited before `ends_at`, which is the deadline and its grace."""
 
     commitment_id: int
     order_id: int
     book: str
     solver: str
+    bid_id: int
+    round: int
+    rank: int
     input_asset: str
     input_amount: str
     output_asset: str
     min_output: str
     deposited: str
+    escrow: Escrow
+    bond: str | None
+    slashed: str | None
     state: CommitmentState
-    made_at: datetime
+    created_at: datetime
     deadline: datetime
-    closes_at: datetime
-    """The deadline and the grace: a deposit that comes then is refused."""
+    ends_at: datetime
+    claimed_at: datetime | None
     ended_at: datetime | None
 
 
@@ -216,6 +239,13 @@ class NewDeposit(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
     """Who deposits; with a key it may be left out."""
 
 
+class Deposited(Struct, frozen=True):
+    """What was deposited, `0` where nothing was missing, and the commitment after it."""
+
+    amount: str
+    commitment: Commitment
+
+
 class NewClaim(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     solver: limits.Username | None = None
     """Who has delivered; with a key it may be left out."""
@@ -225,7 +255,10 @@ class NewClaim(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tr
 
 
 class Entry(Struct, frozen=True):
-    """One entry of a book's log: its offsets begin at 0 and have no gaps. `seq` is the lane's, for all books."""
+    """One entry of a book's log: its offsets begin at 0 and have no gaps. `seq` is the lane's, for all books.
+
+    Instants in `data` are microseconds since the epoch.
+    """
 
     book: str
     offset: int
@@ -248,11 +281,10 @@ class Entries(Struct, frozen=True):
 
 
 class Solver(Struct, frozen=True):
-    """How a solver does in all books. `failure_rate` is smoothed; above 0.12 it is kept out for a while."""
+    """How a solver has kept its word in a book. `failure_rate` is smoothed; above 0.12 it may not bid for a while."""
 
+    book: str
     solver: str
-    bids: int
-    selected: int
     filled: int
     failed: int
     failure_rate: float
