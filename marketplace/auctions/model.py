@@ -12,7 +12,7 @@ microseconds since the epoch, and so is every length of time here.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -191,7 +191,8 @@ class LogEntry(msgspec.Struct, frozen=True):
     at: Instant
     order_id: int | None
     kind: str
-    data: str
+    data: Any
+    """Text where it was read, msgspec.Raw where it is to be written."""
 
 
 class SolverRecord(msgspec.Struct):
@@ -205,7 +206,6 @@ class SolverRecord(msgspec.Struct):
     solver: str
     filled: int = 0
     failed: int = 0
-    output: int = 0
     window_total: int = 0
     window_failures: int = 0
     blocks: int = 0

@@ -47,9 +47,9 @@ def block_length(blocks: int) -> int:
     return int(FIRST_BLOCK << min(blocks, MOST_DOUBLINGS))
 
 
-def after_fill(record: SolverRecord, *, output: int, now: Instant) -> SolverRecord:
+def after_fill(record: SolverRecord, *, now: Instant) -> SolverRecord:
     """Return the record of a solver that has kept its word."""
-    after = msgspec.structs.replace(record, filled=record.filled + 1, output=record.output + output)
+    after = msgspec.structs.replace(record, filled=record.filled + 1)
     after.window_total += 1
     _halve(after)
     if not after.is_blocked(now):

@@ -61,7 +61,7 @@ def output_of(max_input: int, rate: Rate, *, input_decimals: int, output_decimal
     A rate is between whole assets: 1 credit of 1 000 000 units at 2.5 hours each is 2 hours.
     """
     units = max_input * rate.digits * 10**output_decimals
-    return units // 10 ** (rate.decimals + input_decimals)
+    return int(units // 10 ** (rate.decimals + input_decimals))
 
 
 def precedence(bid: SolverBid) -> tuple[int, int, int]:

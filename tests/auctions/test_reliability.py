@@ -18,7 +18,7 @@ def after(outcomes: str, record: SolverRecord | None = None, *, now: int = NOON)
     record = record or SolverRecord("default", "s1")
     for outcome in outcomes:
         if outcome == "+":
-            record = reliability.after_fill(record, output=1, now=now)
+            record = reliability.after_fill(record, now=now)
         else:
             record = reliability.after_failure(record, now=now)
     return record

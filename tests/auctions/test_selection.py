@@ -172,7 +172,7 @@ def successor(
     ranking: list[int], bids: list[SolverBid], *, failed: int, now: int = NEW_YEAR
 ) -> tuple[str | None, list[int]]:
     bid, passed = selection.find_successor(ranking, bids, judged(None, blocked="s9", now=now), failed=failed)
-    return bid and bid.solver, [one.bid_id for one, _ in passed]
+    return bid.solver if bid else None, [one.bid_id for one, _ in passed]
 
 
 @pytest.mark.parametrize(
