@@ -12,7 +12,7 @@ microseconds since the epoch, and so is every length of time here.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -75,16 +75,14 @@ class Book(msgspec.Struct):
 class Order(msgspec.Struct):
     """What a member puts out to auction: so much of `input_asset`, at most, for as much `output_asset` as possible.
 
-    `round` counts the windows that ended in a commitment, from 1; a bid counts from its own round on. `closes_at` is
-    None while no window is open: the next bid opens one. `hold_id` is the hold on the owner's wallet for the budget.
+    `round` counts from 1, one more each time that the order is reopened. `closes_at` is None while no window is open:
+    the next bid opens one. `hold_id` is the hold on the owner's wallet for the budget. `ranking` is a JSON list of the
+    ids of the bids that were valid when the round was selected, the best one first.
     """
 
     book: str
     order_id: int
     owner: str
-    description: str
-    payload: str | None
-    """JSON text."""
     output_asset: str
     output_decimals: int
     limit_output: int | None
@@ -101,13 +99,17 @@ class Order(msgspec.Struct):
     closes_at: Instant | None = None
     expires_at: Instant | None = None
     ended_at: Instant | None = None
+    ranking: str | None = None
+    description: str = ""
+    payload: str | None = None
+    """JSON text."""
 
     def is_over_by(self, now: Instant) -> bool:
         return self.expires_at is not None and self.expires_at <= now
 
 
 class SolverBid(msgspec.Struct):
-    """A solver's one live bid on an order. `taken`: a commitment was made of it."""
+    """A solver's one bid on an order. `taken`: it won, and the commitment failed; it counts no more."""
 
     book: str
     order_id: int
@@ -117,7 +119,6 @@ class SolverBid(msgspec.Struct):
     conversion_rate: str
     min_output: int
     valid_till: Instant
-    round: int
     state: BidState
     placed_at: Instant
 
@@ -190,7 +191,8 @@ class LogEntry(msgspec.Struct, frozen=True):
     at: Instant
     order_id: int | None
     kind: str
-    data: str
+    data: Any
+    """Text where it was read, msgspec.Raw where it is to be written."""
 
 
 class SolverRecord(msgspec.Struct):
@@ -204,7 +206,6 @@ class SolverRecord(msgspec.Struct):
     solver: str
     filled: int = 0
     failed: int = 0
-    output: int = 0
     window_total: int = 0
     window_failures: int = 0
     blocks: int = 0
