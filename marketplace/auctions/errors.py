@@ -70,6 +70,16 @@ class BelowLimit(errors.Conflict):
         )
 
 
+class PayloadTooLarge(errors.Invalid):
+    """What an order says besides its description is longer than any solver should have to read."""
+
+    code = "auctions.payload_too_large"
+    title = "Payload too large"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"The payload is longer than {most} bytes of JSON.", field="payload")
+
+
 class UnknownBook(errors.NotFound):
     code = "auctions.unknown_book"
     title = "Unknown book"
@@ -188,3 +198,21 @@ class WrongEscrow(errors.Conflict):
     def __init__(self, order_id: int, escrow: str) -> None:
         wanted = "deposits" if escrow == "ledger" else "claims"
         super().__init__(f"The commitment for the order {order_id} is kept by {wanted}.", order_id=order_id)
+
+
+class NoSuchCommitment(errors.NotFound):
+    code = "auctions.no_such_commitment"
+    title = "No such commitment"
+
+    def __init__(self, book: str, commitment_id: int) -> None:
+        super().__init__(f"There is no commitment {commitment_id} in the book {book!r}.", commitment_id=commitment_id)
+
+
+class UnknownSolver(errors.NotFound):
+    """Nobody of this name was ever committed in the book."""
+
+    code = "auctions.unknown_solver"
+    title = "Unknown solver"
+
+    def __init__(self, book: str, solver: str) -> None:
+        super().__init__(f"No solver {solver!r} was committed in the book {book!r} yet.", solver=solver)

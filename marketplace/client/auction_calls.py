@@ -23,7 +23,6 @@ from marketplace.wire import auctions
 PATH = "/api/v1/auctions"
 BOOKS = f"{PATH}/books"
 ORDERS = f"{PATH}/orders"
-COMMITMENTS = f"{PATH}/commitments"
 WAIT_SECONDS = 20
 """Of one long poll: less than a client waits for an answer."""
 
@@ -157,7 +156,7 @@ def bid_on_order(
 
 
 def order_bids(order_id: int, *, page_size: int = PAGE_SIZE) -> Listing[auctions.Bid]:
-    """List the bids on an order by solver: one's own, and others' once they are no longer sealed."""
+    """List the bids on an order, oldest first: one's own, and others' once they are no longer sealed."""
     return Listing(Call("GET", f"{_order(order_id)}/bids", auctions.Bids, query_of(limit=page_size)))
 
 
@@ -165,21 +164,21 @@ def order_bids(order_id: int, *, page_size: int = PAGE_SIZE) -> Listing[auctions
 
 
 def commitments(
+    book: str = auctions.DEFAULT_BOOK,
     *,
-    book: str | None = None,
     order_id: int | None = None,
     solver: str | None = None,
     state: auctions.CommitmentState | None = None,
     page_size: int = PAGE_SIZE,
 ) -> Listing[auctions.Commitment]:
-    """List who has committed to which order, oldest first."""
-    query = query_of(book=book, order_id=order_id, solver=solver, state=state, limit=page_size)
-    return Listing(Call("GET", COMMITMENTS, auctions.Commitments, query))
+    """List who has committed to which order of a book, oldest first."""
+    query = query_of(order_id=order_id, solver=solver, state=state, limit=page_size)
+    return Listing(Call("GET", f"{_book(book)}/commitments", auctions.Commitments, query))
 
 
-def commitment(commitment_id: int) -> Call[auctions.Commitment]:
+def commitment(commitment_id: int, *, book: str = auctions.DEFAULT_BOOK) -> Call[auctions.Commitment]:
     """Read one commitment."""
-    return Call("GET", f"{COMMITMENTS}/{commitment_id}", auctions.Commitment)
+    return Call("GET", f"{_book(book)}/commitments/{commitment_id}", auctions.Commitment)
 
 
 def deposit_output(

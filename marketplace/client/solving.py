@@ -141,7 +141,7 @@ class Solver:
             raise ValueError("without keys a solver has to say who it is: Solver(…, solver='s1')")
         offset = self._load()
         head = (await self._market.auction_log_page(self._book, limit=1)).head
-        async for commitment in self._market.commitments(book=self._book, solver=self.name, state="live"):
+        async for commitment in self._market.commitments(self._book, solver=self.name, state="live"):
             self._deliver(commitment.commitment_id)
         if offset is None:
             async for order in self._market.orders(book=self._book, state="open"):
@@ -252,7 +252,7 @@ class Solver:
             log.exception("the commitment %s could not be kept", commitment_id)
 
     async def _read_commitment(self, commitment_id: int) -> auctions.Commitment:
-        return await self._market.commitment(commitment_id)
+        return await self._market.commitment(commitment_id, book=self._book)
 
     async def _hand_over(self, commitment: auctions.Commitment, amount: Amount | None) -> None:
         if commitment.escrow == "claim":

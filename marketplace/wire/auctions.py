@@ -23,7 +23,7 @@ OrderState = Literal["pending", "open", "committed", "filled", "cancelled", "exp
 """pending: waits for its batch. open: solvers bid. committed: a solver has to deliver. The others are ends."""
 
 BidState = Literal["live", "taken"]
-"""taken: a commitment was made of it."""
+"""taken: it won, and the commitment failed."""
 CommitmentState = Literal["live", "filled", "failed"]
 
 MAX_DESCRIPTION = 1_000
@@ -174,7 +174,7 @@ class NewBid(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True
 
 
 class Bid(Struct, frozen=True):
-    """A solver's bid on an order; `round` is the first that it counts in."""
+    """A solver's bid on an order."""
 
     bid_id: int
     order_id: int
@@ -184,13 +184,12 @@ class Bid(Struct, frozen=True):
     conversion_rate: str
     min_output: str
     valid_till: datetime
-    round: int
     state: BidState
     placed_at: datetime
 
 
 class Bids(Struct, frozen=True):
-    """The newest bid of each solver. Others' are sealed until their round is selected, and only then are here."""
+    """The newest bid of each solver, oldest first. Others' are sealed, and not here, until their round is selected."""
 
     items: list[Bid]
     next: str | None = None
