@@ -1,5 +1,7 @@
 """Order auctions: solvers compete with sealed bids, the best one commits and delivers into escrow, or the next best."""
 
+from marketplace.auctions.describing import describe
+from marketplace.auctions.feed import BookFeed
 from marketplace.auctions.model import (
     KINDS,
     Book,
@@ -17,10 +19,13 @@ from marketplace.auctions.model import (
     Tick,
     Ticked,
 )
+from marketplace.auctions.reports import REPORTS, read_report
 
 __all__ = [
     "KINDS",
+    "REPORTS",
     "Book",
+    "BookFeed",
     "CancelOrder",
     "Claim",
     "Commitment",
@@ -34,4 +39,6 @@ __all__ = [
     "SolverBid",
     "Tick",
     "Ticked",
+    "describe",
+    "read_report",
 ]

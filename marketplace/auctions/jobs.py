@@ -10,6 +10,7 @@ import asyncio
 import os
 import socket
 import time
+from collections.abc import Callable
 
 from marketplace.auctions import counts, lookups
 from marketplace.auctions.model import Book, Tick, Ticked
@@ -25,10 +26,11 @@ MOST_BOOKS = 1000
 
 
 class Sequencer:
-    """Ticks for all books, by one name. `look` is called many times a second."""
+    """Ticks for all books, by one name. `look` is called many times a second; `told` hears what each tick did."""
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init__(self, name: str | None = None, *, told: Callable[[str, Ticked], object] | None = None) -> None:
         self.name = name or f"{socket.gethostname()[:64]}-{os.getpid()}"
+        self._told = told
         self._books: list[Book] = []
         self._read_at = -BOOKS_SECONDS
         self._ticked: dict[str, int] = {}
@@ -56,6 +58,8 @@ class Sequencer:
                 counts.TICKS.labels(book, refusal.code).inc()
                 return moved
             counts.note_tick(book, ticked, seconds=time.perf_counter() - began)
+            if self._told:
+                self._told(book, ticked)
             moved += ticked.added + ticked.selected + ticked.filled + ticked.failed + ticked.expired
             has_more = ticked.more
         return moved

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
@@ -13,6 +15,11 @@ MOST_BOOKS = 1000
 
 async def read(service: Resources) -> list[Metric]:
     """Return the gauges of the first books by name."""
+    return gauges(await service.database.read_one(lookups.read_standings, limit=MOST_BOOKS))
+
+
+def gauges(standings: Iterable[lookups.Standing]) -> list[Metric]:
+    """Return how books stand."""
     orders = GaugeMetricFamily(
         "marketplace_auction_orders",
         "Orders of the book that wait for a batch, for the end of their bidding window, or for a solver to deliver",
@@ -21,7 +28,7 @@ async def read(service: Resources) -> list[Metric]:
     rate = GaugeMetricFamily(
         "marketplace_auction_fill_rate", "Share of the book's commitments that solvers have kept", labels=["book"]
     )
-    for one in await service.database.read_one(lookups.read_standings, limit=MOST_BOOKS):
+    for one in standings:
         for state in ("pending", "bidding", "committed"):
             orders.add_metric([one.book, state], float(getattr(one, state)))
         if one.filled + one.failed:

@@ -59,9 +59,9 @@ def report(
 
 def _readers() -> dict[str, Callable[..., Rows]]:
     """Return every report with the function that reads it."""
-    from marketplace import addresses, hours, ledger
+    from marketplace import addresses, auctions, hours, ledger
 
-    return {name: module.read_report for module in (hours, addresses, ledger) for name in module.REPORTS}
+    return {name: module.read_report for module in (hours, addresses, ledger, auctions) for name in module.REPORTS}
 
 
 async def _read(settings: Settings, name: str, *, limit: int) -> Rows:

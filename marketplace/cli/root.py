@@ -9,14 +9,19 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 import marketplace
 from marketplace.cli import (
+    auction,
+    auction_books,
     databases,
     demo,
+    demo_auction,
     ip,
     keys,
     log,
     reports,
+    sequencing,
     serving,
     simulation,
+    solver,
     terminal,
     trading,
     wallet,
@@ -32,10 +37,10 @@ TRYING = Group.create_ordered("Try")
 OTHER = Group.create_ordered("Other")
 
 _GROUPS: dict[Group, list[Callable[..., object]]] = {
-    SERVING: [serving.serve, serving.work],
+    SERVING: [serving.serve, serving.work, sequencing.sequencer],
     TRADING: [trading.buy, trading.sell],
     LOOKING: [trading.allocation, trading.book, trading.bids, log.log, reports.report],
-    TRYING: [demo.demo, simulation.simulate],
+    TRYING: [simulation.simulate, solver.solver],
 }
 
 
@@ -72,6 +77,8 @@ def make_app() -> App:
     pool.command(ip.list_, name="list")
     app.command(pool)
     app.command(_wallets())
+    app.command(_auctions())
+    app.command(_demos())
     hooks = App(name="webhooks", help="Have what happens sent to a URL.", group=LOOKING)
     for hook_command in (
         *(webhooks.add, webhooks.enable, webhooks.disable, webhooks.remove, webhooks.rotate),
@@ -90,6 +97,25 @@ def _wallets() -> App:
         wallets.command(command)
     wallets.command(wallet.set_, name="set")
     return wallets
+
+
+def _auctions() -> App:
+    found = App(name="auction", help="Put orders out to solvers, bid on them, deliver; and the books.", group=TRADING)
+    for command in (
+        *(auction.order, auction.orders, auction.cancel, auction.bid, auction.bids, auction.commitments),
+        *(auction.deposit, auction.claim, auction.log, auction.solvers, auction_books.books),
+    ):
+        found.command(command)
+    found.command(auction_books.open_, name="open")
+    found.command(auction_books.set_, name="set")
+    return found
+
+
+def _demos() -> App:
+    demos = App(name="demo", help=demo.demo.__doc__ or "", group=TRYING)
+    demos.default(demo.demo)
+    demos.command(demo_auction.auction)
+    return demos
 
 
 def run(arguments: Sequence[str]) -> int:

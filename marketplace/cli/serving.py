@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from marketplace.cli.flags import DatabaseFlags, EventFlags, LaneFlags, LogFlags, ServerFlags, load_settings
+from marketplace.cli.flags import DatabaseFlags, EventFlags, LaneFlags, LineFlags, LogFlags, ServerFlags, load_settings
 from marketplace.cli.stored import failures_as_sentences
 from marketplace.cli.terminal import Stop
 
@@ -20,6 +20,7 @@ def serve(
     database: DatabaseFlags | None = None,
     lanes: LaneFlags | None = None,
     events: EventFlags | None = None,
+    auctions: LineFlags | None = None,
     logs: LogFlags | None = None,
 ) -> None:
     """Serve the market over HTTP.
@@ -30,10 +31,10 @@ def serve(
     Each flag is also a line of the settings file and a variable: `--max-batch 100` is `max_batch = 100` and
     MARKETPLACE_MAX_BATCH=100. Flags win over variables, variables over the file.
     """
-    settings = load_settings(server, database, lanes, events, logs)
+    settings = load_settings(server, database, lanes, events, auctions, logs)
     from marketplace import app
 
-    with _refusals_as_sentences(settings):
+    with refusals_as_sentences(settings):
         app.serve(settings)
 
 
@@ -51,12 +52,12 @@ def work(
     settings = load_settings(database, lanes, events, logs)
     from marketplace import worker
 
-    with _refusals_as_sentences(settings):
+    with refusals_as_sentences(settings):
         worker.work(settings)
 
 
 @contextlib.contextmanager
-def _refusals_as_sentences(settings: Settings) -> Iterator[None]:
+def refusals_as_sentences(settings: Settings) -> Iterator[None]:
     """Turn what keeps a process from starting into a sentence and an exit code."""
     from marketplace.foundation.settings import SettingsError
 

@@ -30,6 +30,10 @@ FORBIDDEN = (403, "forbidden")
 WEBHOOK = {"url": "https://example.org/"}
 HOOK = "/api/v1/webhooks/{webhook_id}"
 NO_HOOK = (404, "events.unknown_webhook")
+AUCTIONS = "/api/v1/auctions"
+ORDER = "/api/v1/auctions/orders/{order_id}"
+NO_ORDER = (404, "auctions.unknown_order")
+SOLVER_BID = {"solver": "bob", "max_input": "1", "conversion_rate": "1", "valid_till": "2099-01-01T00:00:00Z"}
 
 
 class Row(NamedTuple):
@@ -80,6 +84,33 @@ TABLE = {
     ),
     "GET /api/v1/assets": Row("read", "/api/v1/assets"),
     "POST /api/v1/assets": Row("admin", "/api/v1/assets", {"asset": "a{number}", "decimals": 2}),
+    # auctions
+    "GET /api/v1/auctions/books": Row("read", f"{AUCTIONS}/books"),
+    "POST /api/v1/auctions/books": Row("admin", f"{AUCTIONS}/books", {"book": "b{number}"}),
+    "GET /api/v1/auctions/books/{book}": Row("read", f"{AUCTIONS}/books/default"),
+    "PATCH /api/v1/auctions/books/{book}": Row("admin", f"{AUCTIONS}/books/default", {"batch_size": 5}),
+    "GET /api/v1/auctions/books/{book}/commitments": Row("read", f"{AUCTIONS}/books/default/commitments"),
+    "GET /api/v1/auctions/books/{book}/commitments/{commitment_id}": Row(
+        "read", f"{AUCTIONS}/books/default/commitments/1", ann=(404, "auctions.no_such_commitment")
+    ),
+    "GET /api/v1/auctions/books/{book}/solvers": Row("read", f"{AUCTIONS}/books/default/solvers"),
+    "GET /api/v1/auctions/books/{book}/solvers/{solver}": Row(
+        "read", f"{AUCTIONS}/books/default/solvers/bob", ann=(404, "auctions.unknown_solver")
+    ),
+    "GET /api/v1/auctions/books/{book}/log": Row("read", f"{AUCTIONS}/books/default/log"),
+    "GET /api/v1/auctions/books/{book}/log/stream": Row(
+        "read", f"{AUCTIONS}/books/none/log/stream", ann=(404, "auctions.unknown_book")
+    ),
+    "GET /api/v1/auctions/orders": Row("read", f"{AUCTIONS}/orders?username=bob", ann=FORBIDDEN),
+    "POST /api/v1/auctions/orders": Row(
+        "trade", f"{AUCTIONS}/orders", {"username": "bob", "description": "x", "input_budget": "0.01"}, FORBIDDEN
+    ),
+    "GET /api/v1/auctions/orders/{order_id}": Row("read", ORDER, ann=NO_ORDER),
+    "DELETE /api/v1/auctions/orders/{order_id}": Row("trade", ORDER, ann=NO_ORDER),
+    "GET /api/v1/auctions/orders/{order_id}/bids": Row("read", f"{ORDER}/bids", ann=NO_ORDER),
+    "POST /api/v1/auctions/orders/{order_id}/bids": Row("solve", f"{ORDER}/bids", SOLVER_BID, FORBIDDEN),
+    "POST /api/v1/auctions/orders/{order_id}/deposits": Row("solve", f"{ORDER}/deposits", {"solver": "bob"}, FORBIDDEN),
+    "POST /api/v1/auctions/orders/{order_id}/claims": Row("solve", f"{ORDER}/claims", {"solver": "bob"}, FORBIDDEN),
     # hours
     "POST /buy": Row("trade", "/buy", BUY, FORBIDDEN),
     "POST /sell": Row("supply", "/sell", {"volume": 1}),
@@ -205,6 +236,8 @@ def things(server: Keyed) -> dict[str, Any]:
     server.done("admin", "POST", "/api/v1/networks", json={"network": f"t{number}", "cidr": f"fd01:{number:x}::/64"})
     ids = {"bid_id": bid["bid_id"], "supply_id": supply["supply_id"], "key_id": key["key_id"], "ip": address["ip"]}
     ids["webhook_id"] = made["webhook"]["webhook_id"]
+    order = server.done("bob", "POST", "/api/v1/auctions/orders", json={"description": "x", "input_budget": "0.01"})
+    ids["order_id"] = order["order_id"]
     return ids | {"vm_id": f"bobs-{number}", "network": f"t{number}", "number": number, "hex": f"{number:x}"}
 
 
@@ -272,6 +305,7 @@ SOME = {
     "vm_id": "vm",
     "ip": "172.16.0.9",
     "webhook_id": 1,
+    "order_id": 1,
     "key_id": "f" * 16,
     "network": "n",
 }
