@@ -35,6 +35,16 @@ class BadRate(errors.Invalid):
         )
 
 
+class BadText(errors.Invalid):
+    """A description or a payload that cannot be kept: empty, too long, no JSON, or with a null character."""
+
+    code = "auctions.bad_text"
+    title = "Bad text"
+
+    def __init__(self, field: str, clause: str) -> None:
+        super().__init__(f"The {field} {clause}.", field=field)
+
+
 class InstantPassed(errors.Invalid):
     """A time that has to lie ahead does not."""
 
@@ -188,3 +198,13 @@ class WrongEscrow(errors.Conflict):
     def __init__(self, order_id: int, escrow: str) -> None:
         wanted = "deposits" if escrow == "ledger" else "claims"
         super().__init__(f"The commitment for the order {order_id} is kept by {wanted}.", order_id=order_id)
+
+
+class ReferenceTaken(errors.Conflict):
+    """The reference was used for another deposit of this commitment: take a new one."""
+
+    code = "auctions.reference_taken"
+    title = "Reference taken"
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"The reference {reference!r} was used for another deposit.", reference=reference)
