@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mappin
 import structlog
 from prometheus_client import Counter, Histogram
 
-from marketplace import addresses, events, hours, identity, ledger
+from marketplace import addresses, auctions, events, hours, identity, ledger
 from marketplace.auctions import jobs as auctions_jobs
 from marketplace.database import Apply, Database, Lane, Limits, locking, money, open_database, schema
 from marketplace.database.upkeep import Forget
@@ -31,18 +31,20 @@ LANES = (hours.LANE, addresses.LANE, money.LANE)
 
 def handlers(settings: Settings) -> Mapping[str, Mapping[type, Apply]]:
     """Return for every lane the functions that run its commands."""
+    starting_credits = ledger.starting_credits(settings.starting_credits)
     return {
         hours.LANE: hours.handlers(),
         addresses.LANE: addresses.handlers(),
         money.LANE: {
             **events.handlers(),
             **identity.handlers(),
-            **ledger.handlers(starting_credits=ledger.starting_credits(settings.starting_credits)),
+            **ledger.handlers(starting_credits=starting_credits),
+            **auctions.handlers(starting_credits=starting_credits),
         },
     }
 
 
-KINDS = events.Kinds([*hours.KINDS, *addresses.KINDS, *ledger.KINDS, *identity.KINDS, *events.KINDS])
+KINDS = events.Kinds([*hours.KINDS, *addresses.KINDS, *ledger.KINDS, *auctions.KINDS, *identity.KINDS, *events.KINDS])
 """Every kind of event that there is."""
 
 

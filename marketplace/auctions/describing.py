@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from marketplace.auctions import model
+from marketplace.auctions import entries
 from marketplace.auctions.book_log import Logged
 
-_read = msgspec.json.Decoder(model.BookEntry).decode
+_read = msgspec.json.Decoder(entries.BookEntry).decode
 
 
 def describe(entry: Logged) -> str:
@@ -17,29 +17,29 @@ def describe(entry: Logged) -> str:
     return f"{entry.kind:<17} {order:<12} {_words(said)}".rstrip()
 
 
-def _words(said: model.BookEntry) -> str:
+def _words(said: entries.BookEntry) -> str:
     match said:
-        case model.OrderAdded():
+        case entries.OrderAdded():
             return (
                 f"{said.description}: at most {said.input_budget or 'anything'} for {said.limit_output or 'anything'}"
             )
-        case model.BatchCreated():
+        case entries.BatchCreated():
             return f"{len(said.order_ids)} orders, number {said.batch_number} of {said.sequencer}"
-        case model.BidReceived():
+        case entries.BidReceived():
             return f"bid {said.bid_id}"
-        case model.BidSelected():
+        case entries.BidSelected():
             return f"bid {said.winner} of {len(said.bids)} wins with {said.winning_output}"
-        case model.CommitmentCreated():
+        case entries.CommitmentCreated():
             return f"{said.solver} owes {said.min_output} for {said.input_amount}"
-        case model.DepositReceived():
+        case entries.DepositReceived():
             return f"{said.solver} has delivered {said.deposited}"
-        case model.OrderFilled():
+        case entries.OrderFilled():
             return f"{said.solver} delivered {said.output} for {said.input_amount}"
-        case model.CommitmentFailed():
+        case entries.CommitmentFailed():
             return f"{said.solver} did not deliver; the order is {said.then}"
-        case model.OrderReassigned():
+        case entries.OrderReassigned():
             return f"{said.solver} takes over, of rank {said.rank}"
-        case model.OrderExpired():
+        case entries.OrderExpired():
             return "nobody delivered in time"
-        case model.OrderCancelled():
+        case entries.OrderCancelled():
             return "its owner took it back"

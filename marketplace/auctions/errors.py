@@ -35,6 +35,16 @@ class BadRate(errors.Invalid):
         )
 
 
+class BadText(errors.Invalid):
+    """A description or a payload that cannot be kept: empty, too long, no JSON, or with a null character."""
+
+    code = "auctions.bad_text"
+    title = "Bad text"
+
+    def __init__(self, field: str, clause: str) -> None:
+        super().__init__(f"The {field} {clause}.", field=field)
+
+
 class InstantPassed(errors.Invalid):
     """A time that has to lie ahead does not."""
 
@@ -68,16 +78,6 @@ class BelowLimit(errors.Conflict):
             limit_output=limit,
             min_output=output,
         )
-
-
-class PayloadTooLarge(errors.Invalid):
-    """What an order says besides its description is longer than any solver should have to read."""
-
-    code = "auctions.payload_too_large"
-    title = "Payload too large"
-
-    def __init__(self, most: int) -> None:
-        super().__init__(f"The payload is longer than {most} bytes of JSON.", field="payload")
 
 
 class UnknownBook(errors.NotFound):
@@ -216,3 +216,13 @@ class UnknownSolver(errors.NotFound):
 
     def __init__(self, book: str, solver: str) -> None:
         super().__init__(f"No solver {solver!r} was committed in the book {book!r} yet.", solver=solver)
+
+
+class ReferenceTaken(errors.Conflict):
+    """The reference was used for another deposit of this commitment: take a new one."""
+
+    code = "auctions.reference_taken"
+    title = "Reference taken"
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"The reference {reference!r} was used for another deposit.", reference=reference)

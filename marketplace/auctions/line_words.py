@@ -10,7 +10,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, InvalidOperati
 
 import msgspec
 
-from marketplace.auctions import model
+from marketplace.auctions import entries
 from marketplace.foundation import clock
 from marketplace.wire import lines
 
@@ -21,7 +21,7 @@ _EXACT = Context(prec=60)
 _SMALLEST = Decimal(1).scaleb(-RATE_DECIMALS)
 
 _read_line = msgspec.json.Decoder(lines.Said).decode
-_read_data = msgspec.json.Decoder(model.BookEntry).decode
+_read_data = msgspec.json.Decoder(entries.BookEntry).decode
 
 
 class BrokenLine(Exception):
@@ -70,14 +70,14 @@ class Teller:
     def tell(self, data: str | bytes) -> lines.Told | None:
         """Return the line for an entry's data, None where listeners are not told of it."""
         match _read_data(data):
-            case model.OrderAdded() as added:
+            case entries.OrderAdded() as added:
                 creation_time = added.placed_at // clock.SECOND
                 self._added[added.order_id] = lines.BatchedOrder(added.order_id, added.description, creation_time)
-            case model.BatchCreated() as batch:
+            case entries.BatchCreated() as batch:
                 added_orders = [self._added.pop(one) for one in batch.order_ids if one in self._added]
                 self._added.clear()
                 return lines.Told(new_order_batch=added_orders)
-            case model.CommitmentCreated() as made:
+            case entries.CommitmentCreated() as made:
                 notification = lines.CommitmentNotification(
                     made.order_id,
                     made.solver,
@@ -86,7 +86,7 @@ class Teller:
                     made.deadline // clock.SECOND,
                 )
                 return lines.Told(commitment_notification=notification)
-            case model.OrderExpired(order_id) | model.OrderCancelled(order_id):
+            case entries.OrderExpired(order_id) | entries.OrderCancelled(order_id):
                 return lines.Told(auction_closed_no_winner=order_id)
         return None
 

@@ -24,6 +24,10 @@ HttpRequest = Request[Any, Any, Any]
 From = Annotated[
     int, QueryParameter(name="from", ge=0, le=limits.MAX_SEQ, description="the first offset that you have not seen")
 ]
+OptionalFrom = Annotated[
+    int | None,
+    QueryParameter(name="from", ge=0, le=limits.MAX_SEQ, description="the offset to begin with; left out, the next"),
+]
 WaitSeconds = Annotated[
     float,
     QueryParameter(ge=0, le=wire.MAX_WAIT_SECONDS, description="how long to wait for something where there is nothing"),
@@ -56,7 +60,7 @@ async def read_log(
     media_type=sse.MEDIA_TYPE,
     opt={"refuses": (errors.UnknownBook,), "scope": "read"},
 )
-async def stream_log(request: HttpRequest, book: params.Market, first: From | None = None) -> Stream:
+async def stream_log(request: HttpRequest, book: params.Market, first: OptionalFrom = None) -> Stream:
     """Follow a book as server-sent events: each is one entry of its log, its id the offset.
 
     Without `from` it begins with what comes now. Who comes back with Last-Event-ID, as browsers do by themselves, goes

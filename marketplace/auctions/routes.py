@@ -113,7 +113,7 @@ _PLACING = (
     errors.UnknownBook,
     errors.BadAmount,
     errors.InstantPassed,
-    errors.PayloadTooLarge,
+    errors.BadText,
     ledger.errors.UnknownAsset,
     ledger.errors.NotCovered,
 )
@@ -233,7 +233,13 @@ class Orders(Controller):
         "/{order_id:int}/deposits",
         opt={
             "scope": "solve",
-            "refuses": (*_DELIVERING, errors.TooManyDeposits, errors.BadAmount, ledger.errors.NotCovered),
+            "refuses": (
+                *_DELIVERING,
+                errors.TooManyDeposits,
+                errors.ReferenceTaken,
+                errors.BadAmount,
+                ledger.errors.NotCovered,
+            ),
             "idempotent": True,
         },
     )

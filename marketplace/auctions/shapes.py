@@ -71,12 +71,12 @@ def _micros(seconds: float | UnsetType) -> int | UnsetType:
 
 
 def payload_text(payload: dict[str, Any] | None) -> str | None:
-    """Return a payload as JSON text. Raises PayloadTooLarge."""
+    """Return a payload as JSON text. Raises BadText."""
     if payload is None:
         return None
     text = msgspec.json.encode(payload)
     if len(text) > wire.MAX_PAYLOAD_BYTES:
-        raise errors.PayloadTooLarge(wire.MAX_PAYLOAD_BYTES)
+        raise errors.BadText("payload", f"is longer than {wire.MAX_PAYLOAD_BYTES} bytes of JSON")
     return text.decode()
 
 

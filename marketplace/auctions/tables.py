@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace.auctions.model import BOUNDS, MOST_BIDS, MOST_DEPOSITS
+from marketplace.auctions.model import BOUNDS, LONGEST_DESCRIPTION, LONGEST_PAYLOAD, MOST_BIDS, MOST_DEPOSITS
 from marketplace.database.metadata import metadata
 
 MAX_AMOUNT = 10**15
@@ -115,8 +115,8 @@ auction_descriptions = sa.Table(
     _number("order_id", key=True),
     _text("description"),
     _text("payload", "JSON; null: none", null=True),
-    sa.CheckConstraint("length(description) BETWEEN 1 AND 2000", name="description_length"),
-    sa.CheckConstraint("length(payload) <= 65536", name="payload_length"),
+    sa.CheckConstraint(f"length(description) BETWEEN 1 AND {LONGEST_DESCRIPTION}", name="description_length"),
+    sa.CheckConstraint(f"length(payload) <= {LONGEST_PAYLOAD}", name="payload_length"),
     sa.ForeignKeyConstraint(["book", "order_id"], ["auction_orders.book", "auction_orders.order_id"]),
     comment="what orders say in words; apart, since nothing is decided by it",
 )
@@ -132,13 +132,13 @@ auction_bids = sa.Table(
     _text("conversion_rate", "decimal text: output per input, both as whole assets"),
     _number("min_output", "max_input times conversion_rate, rounded down to the unit"),
     _number("valid_till"),
-    _text("state", "live; taken: it won, and the commitment failed"),
+    _text("state", "live; spent: it won and failed, or had expired when its round was looked at"),
     _number("placed_at"),
     *_amounts("max_input", "min_output"),
     sa.CheckConstraint("length(solver) BETWEEN 1 AND 128", name="solver_length"),
     sa.CheckConstraint("length(conversion_rate) BETWEEN 1 AND 31", name="conversion_rate_length"),
     sa.CheckConstraint("valid_till > placed_at", name="valid_later"),
-    sa.CheckConstraint("state IN ('live', 'taken')", name="state_known"),
+    sa.CheckConstraint("state IN ('live', 'spent')", name="state_known"),
     sa.ForeignKeyConstraint(["book", "order_id"], ["auction_orders.book", "auction_orders.order_id"]),
     sa.Index("auction_bids_by_solver", "solver", "bid_id", unique=True),
     comment="the one bid that a solver has on an order; sealed until its round is selected",

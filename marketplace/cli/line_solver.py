@@ -6,15 +6,11 @@ import asyncio
 import contextlib
 import time
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from marketplace.cli.solver import print_line
+from marketplace.cli.habits import Habits, print_line
 from marketplace.wire import lines
-
-if TYPE_CHECKING:
-    from marketplace.cli.solver import Habits
 
 AGAIN_SECONDS = 1.0
 VALID_SECONDS = 60

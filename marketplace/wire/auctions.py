@@ -22,8 +22,8 @@ Escrow = Literal["ledger", "claim"]
 OrderState = Literal["pending", "open", "committed", "filled", "cancelled", "expired"]
 """pending: waits for its batch. open: solvers bid. committed: a solver has to deliver. The others are ends."""
 
-BidState = Literal["live", "taken"]
-"""taken: it won, and the commitment failed."""
+BidState = Literal["live", "spent"]
+"""spent: it won, and the commitment failed."""
 CommitmentState = Literal["live", "filled", "failed"]
 
 MAX_DESCRIPTION = 1_000

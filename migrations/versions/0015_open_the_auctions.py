@@ -169,7 +169,7 @@ def create_bids() -> None:
         text("conversion_rate", "decimal text: output per input, both as whole assets"),
         number("min_output", "max_input times conversion_rate, rounded down to the unit"),
         number("valid_till"),
-        text("state", "live; taken: it won, and the commitment failed"),
+        text("state", "live; spent: it won and failed, or had expired when its round was looked at"),
         number("placed_at"),
         *checks(
             "auction_bids",
@@ -178,7 +178,7 @@ def create_bids() -> None:
             solver_length="length(solver) BETWEEN 1 AND 128",
             conversion_rate_length="length(conversion_rate) BETWEEN 1 AND 31",
             valid_later="valid_till > placed_at",
-            state_known="state IN ('live', 'taken')",
+            state_known="state IN ('live', 'spent')",
         ),
         sa.ForeignKeyConstraint(
             ["book", "order_id"],

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.auctions import model
+from marketplace.auctions import entries
 from marketplace.auctions.line_words import BrokenLine, Teller, WholeBid, read_said, to_whole_bid
 from marketplace.foundation.clock import SECOND
 from marketplace.wire import lines
@@ -120,22 +120,22 @@ def test_the_output_in_any_asset_is_the_whole_one(max_input: int, rate: Decimal,
 # ── to solvers ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def told(*entries: model.BookEntry) -> list[str]:
+def told(*entries: entries.BookEntry) -> list[str]:
     teller = Teller()
     said = [teller.tell(msgspec.json.encode(entry)) for entry in entries]
     return [msgspec.json.encode(one).decode() for one in said if one is not None]
 
 
-def added(order_id: int) -> model.OrderAdded:
-    at = 1_800_000_000 * SECOND + 999_999
-    return model.OrderAdded(
-        order_id, f"order {order_id}", None, "credit", 6, None, "credit", 6, "10.00", at, at + SECOND, None
+def added(order_id: int) -> entries.OrderAdded:
+    at, payload = 1_800_000_000 * SECOND + 999_999, msgspec.Raw(b"null")
+    return entries.OrderAdded(
+        order_id, f"order {order_id}", payload, "credit", 6, None, "credit", 6, "10.00", at, at + SECOND, None
     )
 
 
 def test_a_batch_is_told_when_all_of_it_is_there() -> None:
     assert told(added(3), added(4)) == []
-    (line,) = told(added(3), added(4), model.BatchCreated("a", 1, 0, (3, 4)))
+    (line,) = told(added(3), added(4), entries.BatchCreated("a", 1, 0, (3, 4)))
     assert line == (
         '{"NewOrderBatch":[{"id":3,"description":"order 3","creation_time":1800000000},'
         '{"id":4,"description":"order 4","creation_time":1800000000}]}'
@@ -144,7 +144,7 @@ def test_a_batch_is_told_when_all_of_it_is_there() -> None:
 
 def test_a_commitment_is_told_in_whole_units_and_seconds() -> None:
     at = 1_800_000_010 * SECOND
-    made = model.CommitmentCreated(9, 3, 5, "s1", 1, 1, "100.00", "105.999", at, at + SECOND, "ledger", None)
+    made = entries.CommitmentCreated(9, 3, 5, "s1", 1, 1, "100.00", "105.999", at, at + SECOND, "ledger", None)
     (line,) = told(made)
     assert line == (
         '{"CommitmentNotification":{"order_id":3,"solver_id":"s1","input_amount":100,"min_output_amount":105,'
@@ -154,7 +154,7 @@ def test_a_commitment_is_told_in_whole_units_and_seconds() -> None:
 
 def test_an_order_that_ends_without_a_winner_is_told_and_the_rest_is_not() -> None:
     assert told(
-        model.OrderExpired(3), model.OrderCancelled(4), model.OrderFilled(5, 9, "s1", "1.00", "1.00", "0.00")
+        entries.OrderExpired(3), entries.OrderCancelled(4), entries.OrderFilled(5, 9, "s1", "1.00", "1.00", "0.00")
     ) == [
         '{"AuctionClosedNoWinner":3}',
         '{"AuctionClosedNoWinner":4}',

@@ -184,7 +184,7 @@ def successor(
         pytest.param([1, 9, 3], [a_bid(9), a_bid(3)], 1, ("s3", [9]), id="a blocked one is passed over"),
         pytest.param([1, 2, 3], [a_bid(2, valid_till=1), a_bid(3)], 1, ("s3", [2]), id="an expired one is passed over"),
         pytest.param([1, 2], [a_bid(5, solver="s2", output=99)], 1, (None, []), id="a newer bid is of the next round"),
-        pytest.param([1, 2], [a_bid(2, state="taken")], 1, (None, []), id="one that was taken is not there any more"),
+        pytest.param([1, 2], [a_bid(2, state="spent")], 1, (None, []), id="one that is spent is not there any more"),
         pytest.param([1, 2], [a_bid(2), a_bid(4, output=99)], 1, ("s2", []), id="one that came later has no rank"),
     ],
 )

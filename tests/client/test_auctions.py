@@ -22,8 +22,8 @@ PATH = "/api/v1/auctions"
 NIGHT = f"{PATH}/books/night"
 BOOK = auctions.Book("night", 2.0, 5, 5.0, 10.0, 2.0, "3.00", "ledger", NOON)
 ORDER = auctions.Order(
-    7, "night", None, "render", {"fps": 24}, "credit", "90.00", "credit", "100.00", "open", 1, 2, NOON, NOON, NOON, None,
-    None,
+    7, "night", None, "render", {"fps": 24}, "credit", "90.00", "credit", "100.00", "open", 1, 2, NOON, NOON, NOON,
+    None, None,
 )  # fmt: skip
 BID = auctions.Bid(9, 7, "night", "s1", "100.00", "1.05", "105.00", NOON, "live", NOON)
 COMMITMENT = auctions.Commitment(
@@ -36,7 +36,8 @@ SOLVER = auctions.Solver("night", "s1", 3, 1, 0.08, None)
 # method, arguments, named arguments, verb, path with query, body, answer
 CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], str, str, Any, Any]] = [
     ("open_auction_book", ("night",), {"tick_seconds": 0.5, "bond": 3}, "POST", f"{PATH}/books",
-     {"book": "night", "tick_seconds": 0.5, "bond": "3"}, BOOK),
+     {"book": "night", "tick_seconds": 0.5, "bidding_window_seconds": 5.0, "fulfil_seconds": 10.0, "grace_seconds": 2.0,
+      "bond": "3"}, BOOK),
     ("change_auction_book", ("night",), {"bond": None, "batch_size": 9}, "PATCH", NIGHT,
      {"batch_size": 9, "bond": None}, BOOK),
     ("change_auction_book", ("night",), {"bond": Decimal("1E+1"), "escrow": "claim"}, "PATCH", NIGHT,

@@ -25,6 +25,10 @@ VALUES = {
     "network": "default",
     "name": "docs.js",
     "key_id": "0123456789abcdef",
+    "book": "default",
+    "order_id": "1",
+    "commitment_id": "1",
+    "solver": "s1",
 }
 
 
