@@ -11,8 +11,11 @@ its own with dense offsets, which solvers follow, and from which every decision 
 
     commands        OpenBook SetBook PlaceOrder CancelOrder PlaceBid Deposit Claim Tick
     handlers()      what the lane needs to run them
+    verify()        computes the decisions of a book again, from its log alone
+    audit           proves the books
 """
 
+from marketplace.auctions.audit import audit, verify_book
 from marketplace.auctions.entries import KINDS
 from marketplace.auctions.model import (
     BOUNDS,
@@ -37,6 +40,7 @@ from marketplace.auctions.model import (
     Tick,
     Ticked,
 )
+from marketplace.auctions.replay import Line, verify
 from marketplace.auctions.service import handlers
 
 __all__ = [
@@ -52,6 +56,7 @@ __all__ = [
     "Deposit",
     "DepositRow",
     "Deposited",
+    "Line",
     "LogEntry",
     "OpenBook",
     "Order",
@@ -62,5 +67,8 @@ __all__ = [
     "SolverRecord",
     "Tick",
     "Ticked",
+    "audit",
     "handlers",
+    "verify",
+    "verify_book",
 ]
