@@ -11,10 +11,13 @@ its own with dense offsets, which solvers follow, and from which every decision 
 
     commands        OpenBook SetBook PlaceOrder CancelOrder PlaceBid Deposit Claim Tick
     handlers()      what the lane needs to run them
+    verify()        computes the decisions of a book again, from its log alone
+    audit           proves the books
     BookFeed        the ends of the books' logs in this process: pages, long polls, streams
     reports         read_report: functions of a read-only tx
 """
 
+from marketplace.auctions.audit import audit, verify_book
 from marketplace.auctions.describing import describe
 from marketplace.auctions.entries import KINDS
 from marketplace.auctions.feed import BookFeed
@@ -41,6 +44,7 @@ from marketplace.auctions.model import (
     Tick,
     Ticked,
 )
+from marketplace.auctions.replay import Line, verify
 from marketplace.auctions.reports import REPORTS, read_report
 from marketplace.auctions.service import handlers
 
@@ -59,6 +63,7 @@ __all__ = [
     "Deposit",
     "DepositRow",
     "Deposited",
+    "Line",
     "LogEntry",
     "OpenBook",
     "Order",
@@ -69,7 +74,10 @@ __all__ = [
     "SolverRecord",
     "Tick",
     "Ticked",
+    "audit",
     "describe",
     "handlers",
     "read_report",
+    "verify",
+    "verify_book",
 ]

@@ -11,6 +11,7 @@ import marketplace
 from marketplace.cli import (
     auction,
     auction_books,
+    auction_proof,
     databases,
     demo,
     demo_auction,
@@ -103,7 +104,7 @@ def _auctions() -> App:
     found = App(name="auction", help="Put orders out to solvers, bid on them, deliver; and the books.", group=TRADING)
     for command in (
         *(auction.order, auction.orders, auction.cancel, auction.bid, auction.bids, auction.commitments),
-        *(auction.deposit, auction.claim, auction.log, auction.solvers, auction_books.books),
+        *(auction.deposit, auction.claim, auction.log, auction.solvers, auction_books.books, auction_proof.verify),
     ):
         found.command(command)
     found.command(auction_books.open_, name="open")

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from marketplace import ledger
+from marketplace import auctions, ledger
 from marketplace.auctions import model, tables
 from marketplace.auctions.model import (
     CancelOrder,
@@ -190,5 +190,5 @@ class Desk:
         return found
 
     async def audit(self) -> list[str]:
-        """Return what is wrong with the ledger."""
-        return list(await self.read(ledger.audit))
+        """Return what is wrong with the ledger or with the auctions."""
+        return [*await self.read(ledger.audit), *await self.read(auctions.audit)]
