@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
@@ -121,6 +122,12 @@ class Connection:
         return read_said(line)
 
 
+def _bound(writer: asyncio.StreamWriter) -> None:
+    """Let no more wait for a reader than BUFFER_BYTES here, and about as much in the kernel."""
+    writer.transport.set_write_buffer_limits(high=BUFFER_BYTES)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+
+
 Serve = Callable[[Connection], Awaitable[None]]
 
 
@@ -183,7 +190,7 @@ class LineProtocol:
         is_open = self._open.setdefault(name, set())
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.transport.set_write_buffer_limits(high=BUFFER_BYTES)
+            _bound(writer)
             if len(is_open) >= MOST_CONNECTIONS:
                 CLOSED.labels("too_many").inc()
                 writer.close()

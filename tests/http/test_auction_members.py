@@ -19,10 +19,10 @@ ORDERS = f"{PATH}/orders"
 
 @pytest.fixture
 def members(tmp_path: Path) -> Iterator[Keyed]:
-    """Ann and bob, who have 100 credits each, and a book `quick`."""
+    """Ann, bob and the admin, who have 100 credits each, and a book `quick`."""
     with keyed(f"sqlite:///{tmp_path / 'keys.db'}", with_jobs=True) as opened:
         opened.done("admin", "POST", f"{PATH}/books", json={"book": "quick", **QUICK, "bidding_window_seconds": 1})
-        for name in ("ann", "bob"):
+        for name in ("ann", "bob", "admin"):
             opened.done("admin", "POST", f"/api/v1/wallets/{name}/deposits", json={"amount": "100"})
         yield opened
 
