@@ -185,7 +185,9 @@ auction_commitments = sa.Table(
         name="filled_in_full",
     ),
     sa.CheckConstraint("state <> 'failed' OR ended_at >= ends_at", name="failed_after_grace"),
-    sa.CheckConstraint("slashed = 0 OR (state = 'failed' AND slashed BETWEEN 1 AND bond)", name="slashed_of_the_bond"),
+    sa.CheckConstraint(
+        "slashed = 0 OR (state = 'failed' AND slashed BETWEEN 1 AND coalesce(bond, 0))", name="slashed_of_the_bond"
+    ),
     sa.CheckConstraint(f"deposits BETWEEN 0 AND {MOST_DEPOSITS}", name="deposits_bounded"),
     sa.CheckConstraint("deposited >= 0", name="deposited_not_negative"),
     sa.ForeignKeyConstraint(["book", "order_id"], ["auction_orders.book", "auction_orders.order_id"]),

@@ -234,7 +234,7 @@ def create_commitments() -> None:
             filled_in_full="state <> 'filled' OR claimed_at IS NOT NULL "
             "OR (escrow = 'ledger' AND deposited >= min_output)",
             failed_after_grace="state <> 'failed' OR ended_at >= ends_at",
-            slashed_of_the_bond="slashed = 0 OR (state = 'failed' AND slashed BETWEEN 1 AND bond)",
+            slashed_of_the_bond="slashed = 0 OR (state = 'failed' AND slashed BETWEEN 1 AND coalesce(bond, 0))",
             deposits_bounded="deposits BETWEEN 0 AND 32",
             deposited_not_negative="deposited >= 0",
         ),

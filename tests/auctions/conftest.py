@@ -37,3 +37,12 @@ async def desk(database: Database, clock: SettableClock) -> AsyncIterator[Desk]:
             await one.give(solver, 1_000, "hour")
             await one.give(solver, 1_000)
         yield one
+
+
+@pytest.fixture
+async def desk_to_tamper(database: Database, clock: SettableClock) -> AsyncIterator[Desk]:
+    """The same for a test that breaks the books."""
+    async with opened(database, clock, balances=False) as one:
+        await one.give("ann", 1_000)
+        await one.give("s1", 1_000, "hour")
+        yield one
