@@ -23,9 +23,13 @@ from litestar.datastructures import State
 from litestar.types import ASGIApp
 from prometheus_client import multiprocess
 
-from marketplace import addresses, dashboard, events, identity, worker
+from marketplace import addresses, auctions, dashboard, events, identity, worker
 from marketplace.addresses import meters as addresses_meters
 from marketplace.addresses import routes as addresses_routes
+from marketplace.auctions import line_protocol
+from marketplace.auctions import log_routes as auctions_log_routes
+from marketplace.auctions import meters as auctions_meters
+from marketplace.auctions import routes as auctions_routes
 from marketplace.database import Lane, money
 from marketplace.events import meters as events_meters
 from marketplace.events import routes as events_routes
@@ -60,6 +64,8 @@ HANDLERS = (
     *hours_routes.CONTROLLERS,
     *addresses_routes.HANDLERS,
     *ledger_routes.HANDLERS,
+    *auctions_routes.HANDLERS,
+    *auctions_log_routes.HANDLERS,
     *events_routes.HANDLERS,
     *identity_routes.HANDLERS,
     *webhook_routes.HANDLERS,
@@ -94,6 +100,7 @@ def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Lit
                 http_resources.STATE: service,
                 health.METERS: (
                     addresses_meters.read,
+                    auctions_meters.read,
                     events_meters.read,
                     ledger_meters.read,
                     spot_meters.Meters(service.database, watch).read,
@@ -128,7 +135,7 @@ def _rate_limit(settings: Settings) -> RateLimit | None:
 async def _running(
     app: Litestar, service: Resources, authentication: identity.Authentication | None
 ) -> AsyncIterator[None]:
-    async with worker.running(service), _feeding(app, service):
+    async with worker.running(service), _feeding(app, service), _speaking_lines(app, service, authentication):
         app.state[addresses_routes.DEFAULT_NETWORK] = await _ensure_network(service)
         # What was made until here stays: the collector need not look at it again.
         gc.collect()
@@ -144,13 +151,39 @@ async def _running(
 @contextlib.asynccontextmanager
 async def _feeding(app: Litestar, service: Resources) -> AsyncIterator[None]:
     """Have the logs' ends for whoever waits for events; those who wait are let go as soon as the process is to stop."""
-    feed = events.Feed(service.database, service.lanes, worker.KINDS)
+    feed = events.Feed(service.database, worker.KINDS)
     for lane in service.lanes.values():
         feed.listen(lane)
+    books = auctions.BookFeed(service.database)
+    books.listen(service.lanes[money.LANE])
     app.state[events.FEED] = feed
-    with _told_to_stop(feed.close):
+    app.state[auctions_log_routes.FEED] = books
+
+    def close() -> None:
+        feed.close()
+        books.close()
+
+    with _told_to_stop(close):
         yield
     await feed.end()
+    await books.end()
+
+
+@contextlib.asynccontextmanager
+async def _speaking_lines(
+    app: Litestar, service: Resources, authentication: identity.Authentication | None
+) -> AsyncIterator[None]:
+    """Listen for solvers that speak lines, where the settings name the ports."""
+    settings = service.settings
+    if settings.auction_ports is None:
+        yield
+        return
+    ports = line_protocol.Ports(*settings.auction_ports)
+    books = app.state[auctions_log_routes.FEED]
+    protocol = line_protocol.LineProtocol(service.database, service.lanes[money.LANE], books, authentication)
+    tls = worker.tls_context(settings)
+    async with protocol.serving(settings.host, ports, tls=tls, shared=settings.workers > 1):
+        yield
 
 
 @contextlib.contextmanager

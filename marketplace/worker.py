@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping
 
 import structlog
 from prometheus_client import Counter, Histogram
 
-from marketplace import addresses, events, hours, identity, ledger, spot
+from marketplace import addresses, auctions, events, hours, identity, ledger, spot
+from marketplace.auctions import jobs as auctions_jobs
 from marketplace.database import Apply, Database, Lane, Limits, locking, money, open_database, schema
 from marketplace.database.upkeep import Forget
 from marketplace.events import jobs as events_jobs
@@ -40,11 +42,22 @@ def handlers(settings: Settings) -> Mapping[str, Mapping[type, Apply]]:
             **identity.handlers(),
             **ledger.handlers(starting_credits=starting_credits),
             **spot.handlers(starting_credits=starting_credits),
+            **auctions.handlers(starting_credits=starting_credits),
         },
     }
 
 
-KINDS = events.Kinds([*hours.KINDS, *addresses.KINDS, *spot.KINDS, *ledger.KINDS, *identity.KINDS, *events.KINDS])
+KINDS = events.Kinds(
+    [
+        *hours.KINDS,
+        *addresses.KINDS,
+        *spot.KINDS,
+        *auctions.KINDS,
+        *ledger.KINDS,
+        *identity.KINDS,
+        *events.KINDS,
+    ]
+)
 """Every kind of event that there is."""
 
 
@@ -64,6 +77,7 @@ def jobs(service: Resources) -> list[tuple[str, Job]]:
         *((money.LANE, job) for job in ledger_jobs.JOBS),
         *((money.LANE, job) for job in spot_jobs.of_market(settings, service.lanes[addresses.LANE])),
         *((money.LANE, job) for job in identity_jobs.JOBS),
+        *((money.LANE, job) for job in auctions_jobs.jobs()),
     ]
     of_lanes = [
         (lane, job)
@@ -119,6 +133,15 @@ async def running(service: Resources) -> AsyncIterator[None]:
         yield
 
 
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """Return what speaks TLS with the settings' certificate, None where there is none."""
+    if settings.tls_cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    return context
+
+
 async def check_schema(settings: Settings, database: Database) -> None:
     """Migrate the embedded database; refuse any other one whose schema is not this version's."""
     if settings.embedded:
@@ -136,10 +159,10 @@ async def check_schema(settings: Settings, database: Database) -> None:
 # ── jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def run_jobs(service: Resources, *, stop: asyncio.Event) -> None:
-    """Run every module's jobs, each on its clock, until `stop` is set; a step that has begun is finished."""
+async def run_jobs(service: Resources, *, stop: asyncio.Event, these: Iterable[tuple[str, Job]] | None = None) -> None:
+    """Run every module's jobs, or these, each on its clock, until `stop` is set; a step that has begun is finished."""
     async with asyncio.TaskGroup() as group:
-        for lane, job in jobs(service):
+        for lane, job in jobs(service) if these is None else these:
             group.create_task(_repeat(job, service.database, service.lanes[lane], stop), name=f"job {job.name}")
 
 
@@ -188,7 +211,7 @@ def work(settings: Settings) -> None:
 
 async def _work(service: Resources) -> None:
     stop = asyncio.Event()
-    with _stopping(stop):
+    with stopping(stop):
         async with running(service):
             log.info("worker_started", jobs=[job.name for _, job in jobs(service)])
             await run_jobs(service, stop=stop)
@@ -196,7 +219,8 @@ async def _work(service: Resources) -> None:
 
 
 @contextlib.contextmanager
-def _stopping(stop: asyncio.Event) -> Iterator[None]:
+def stopping(stop: asyncio.Event) -> Iterator[None]:
+    """Set `stop` when SIGTERM or SIGINT comes, while the body runs."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)

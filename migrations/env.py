@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from alembic import context
 
 import marketplace.addresses.tables
+import marketplace.auctions.tables
 import marketplace.database.log
 import marketplace.database.money
 import marketplace.events.tables

@@ -21,6 +21,7 @@ NETWORK = Group.create_ordered("Network")
 DATABASE = Group.create_ordered("Database")
 ADDRESSES = Group.create_ordered("Addresses")
 WALLETS = Group.create_ordered("Wallets")
+AUCTIONS = Group.create_ordered("Auctions")
 LANES = Group.create_ordered("Lanes")
 EVENTS = Group.create_ordered("Events")
 OTHER = Group.create_ordered("Logs and processes")
@@ -100,6 +101,32 @@ class EventFlags:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
+class LineFlags:
+    auction_order_port: Annotated[
+        int | None, _flag(help="Tell solvers of orders here, a line each (nowhere).", group=AUCTIONS)
+    ] = None
+    auction_bid_port: Annotated[int | None, _flag(help="Take their bids here (nowhere).", group=AUCTIONS)] = None
+    auction_fulfill_port: Annotated[
+        int | None, _flag(help="Hear here what they have delivered (nowhere).", group=AUCTIONS)
+    ] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ListenFlags:
+    host: Annotated[str | None, _flag(help="The address to listen on (127.0.0.1).", group=NETWORK)] = None
+    auth: Annotated[
+        Literal["open", "keys"] | None, _flag(help="Who may call: everybody (open), or members by key.", group=NETWORK)
+    ] = None
+    trusted_network: Annotated[
+        bool | None, _flag(help="Only friends reach the address, so it may be other than loopback.", group=NETWORK)
+    ] = None
+    tls_cert: Annotated[Path | None, _flag(help="Certificate chain (PEM), to serve TLS.", group=NETWORK)] = None
+    tls_key: Annotated[Path | None, _flag(help="Its private key (PEM).", group=NETWORK)] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
 class ServerFlags:
     host: Annotated[str | None, _flag(help="The address to listen on (127.0.0.1).", group=NETWORK)] = None
     port: Annotated[int | None, _flag("--port", "-p", help="The port to listen on (8080).", group=NETWORK)] = None
@@ -148,7 +175,10 @@ class ServerFlags:
     access_log: Annotated[bool | None, _flag(help="Log a line for each request (on).", group=OTHER)] = None
 
 
-def load_settings(*groups: DatabaseFlags | LogFlags | LaneFlags | EventFlags | ServerFlags | None) -> Settings:
+FlagGroup = DatabaseFlags | LogFlags | LaneFlags | EventFlags | LineFlags | ListenFlags | ServerFlags
+
+
+def load_settings(*groups: FlagGroup | None) -> Settings:
     """Merge file, environment and the flags given. A wrong setting ends the command with exit code 2."""
     from marketplace.foundation import settings
 

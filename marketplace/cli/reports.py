@@ -59,9 +59,9 @@ def report(
 
 def _readers() -> dict[str, Callable[..., Rows]]:
     """Return every report with the function that reads it."""
-    from marketplace import addresses, events, hours, ledger, spot
+    from marketplace import addresses, auctions, events, hours, ledger, spot
 
-    modules = (hours, addresses, ledger, events, spot)
+    modules = (hours, addresses, ledger, events, spot, auctions)
     return {name: module.read_report for module in modules for name in module.REPORTS}
 
 

@@ -9,15 +9,21 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 import marketplace
 from marketplace.cli import (
+    auction,
+    auction_books,
+    auction_proof,
     databases,
     demo,
+    demo_auction,
     demo_spot,
     ip,
     keys,
     log,
     reports,
+    sequencing,
     serving,
     simulation,
+    solver,
     spot,
     spot_pools,
     terminal,
@@ -36,7 +42,7 @@ TRYING = Group.create_ordered("Try")
 OTHER = Group.create_ordered("Other")
 
 _GROUPS: dict[Group, list[Callable[..., object]]] = {
-    SERVING: [serving.serve, serving.work],
+    SERVING: [serving.serve, serving.work, sequencing.sequencer],
     TRADING: [trading.buy, trading.sell],
     LOOKING: [trading.allocation, trading.book, trading.bids, log.log, reports.report],
 }
@@ -76,8 +82,10 @@ def make_app() -> App:
     app.command(pool)
     app.command(_wallets())
     app.command(_spot())
+    app.command(_auctions())
     for tried in _tries():
         app.command(tried)
+    app.command(solver.solver, group=TRYING)
     hooks = App(name="webhooks", help="Have what happens sent to a URL.", group=LOOKING)
     for hook_command in (
         *(webhooks.add, webhooks.change, webhooks.enable, webhooks.disable, webhooks.remove, webhooks.rotate),
@@ -111,10 +119,23 @@ def _spot() -> App:
     return market
 
 
+def _auctions() -> App:
+    found = App(name="auction", help="Put orders out to solvers, bid on them, deliver; and the books.", group=TRADING)
+    for command in (
+        *(auction.order, auction.orders, auction.cancel, auction.bid, auction.bids, auction.commitments),
+        *(auction.deposit, auction.claim, auction.log, auction.solvers, auction_books.books, auction_proof.verify),
+    ):
+        found.command(command)
+    found.command(auction_books.open_, name="open")
+    found.command(auction_books.set_, name="set")
+    return found
+
+
 def _tries() -> tuple[App, App]:
     played = App(name="demo", help="Play a small example against a real server of its own.", group=TRYING)
     played.default(demo.demo)
     played.command(demo_spot.demo_spot, name="spot")
+    played.command(demo_auction.auction)
     simulated = App(name="simulate", help="Let a crowd trade on a real server, and audit the books.", group=TRYING)
     simulated.default(simulation.simulate)
     simulated.command(simulated_spot.simulate_spot, name="spot")

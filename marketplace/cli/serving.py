@@ -7,7 +7,7 @@ import gc
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from marketplace.cli.flags import DatabaseFlags, EventFlags, LaneFlags, LogFlags, ServerFlags, load_settings
+from marketplace.cli.flags import DatabaseFlags, EventFlags, LaneFlags, LineFlags, LogFlags, ServerFlags, load_settings
 from marketplace.cli.stored import failures_as_sentences
 from marketplace.cli.terminal import Stop
 
@@ -21,6 +21,7 @@ def serve(
     database: DatabaseFlags | None = None,
     lanes: LaneFlags | None = None,
     events: EventFlags | None = None,
+    auctions: LineFlags | None = None,
     logs: LogFlags | None = None,
 ) -> None:
     """Serve the market over HTTP.
@@ -31,11 +32,11 @@ def serve(
     Each flag is also a line of the settings file and a variable: `--max-batch 100` is `max_batch = 100` and
     MARKETPLACE_MAX_BATCH=100. Flags win over variables, variables over the file.
     """
-    settings = load_settings(server, database, lanes, events, logs)
+    settings = load_settings(server, database, lanes, events, auctions, logs)
     with _collecting_nothing():
         from marketplace import app
 
-    with _refusals_as_sentences(settings):
+    with refusals_as_sentences(settings):
         app.serve(settings)
 
 
@@ -54,7 +55,7 @@ def work(
     with _collecting_nothing():
         from marketplace import worker
 
-    with _refusals_as_sentences(settings):
+    with refusals_as_sentences(settings):
         worker.work(settings)
 
 
@@ -69,7 +70,7 @@ def _collecting_nothing() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _refusals_as_sentences(settings: Settings) -> Iterator[None]:
+def refusals_as_sentences(settings: Settings) -> Iterator[None]:
     """Turn what keeps a process from starting into a sentence and an exit code."""
     from marketplace.foundation.settings import SettingsError
 

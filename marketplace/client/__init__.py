@@ -10,6 +10,8 @@
 `AsyncClient` has the same methods, to be awaited; what iterates over pages is an iterator in one and an async iterator
 in the other. Answers are the structs of `marketplace.wire`. Errors are `MarketplaceError` and its kinds.
 
+`Solver` follows order auctions, bids by a strategy of yours and delivers.
+
 How it is built: `calls` and the files named `…_calls` describe each request as a value (`requests`), `exchange`
 decides what to try again and when without doing any I/O, and `clients` carries the two out. It loads neither a database
 nor a web framework.
@@ -34,9 +36,11 @@ from marketplace.client.errors import (
     Unreachable,
 )
 from marketplace.client.exchange import NEVER_AGAIN, Retry
+from marketplace.client.solving import Announced, Offer, Result, Solver
 
 __all__ = [
     "NEVER_AGAIN",
+    "Announced",
     "AsyncClient",
     "Client",
     "Conflict",
@@ -46,10 +50,13 @@ __all__ = [
     "MarketplaceError",
     "Mismatch",
     "NotFound",
+    "Offer",
     "OutcomeUnknown",
     "RateLimited",
+    "Result",
     "Retry",
     "ServerError",
+    "Solver",
     "Unaffordable",
     "Unauthenticated",
     "Unavailable",

@@ -11,7 +11,15 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from marketplace.client import address_calls, calls, event_calls, identity_calls, wallet_calls, webhook_calls
+from marketplace.client import (
+    address_calls,
+    auction_calls,
+    calls,
+    event_calls,
+    identity_calls,
+    wallet_calls,
+    webhook_calls,
+)
 from marketplace.client.exchange import DEFAULT_RETRY, Patience, Retry, converse
 from marketplace.client.methods import async_pages, awaited, now, pages
 from marketplace.client.requests import Call, Listing
@@ -117,6 +125,25 @@ class Client(SpotMethods):
     try_webhook = now(webhook_calls.try_webhook)
     webhook_deliveries = pages(webhook_calls.webhook_deliveries)
     replay_events = now(webhook_calls.replay_events)
+    open_auction_book = now(auction_calls.open_auction_book)
+    change_auction_book = now(auction_calls.change_auction_book)
+    auction_books = pages(auction_calls.auction_books)
+    auction_book = now(auction_calls.auction_book)
+    place_order = now(auction_calls.place_order)
+    cancel_order = now(auction_calls.cancel_order)
+    orders = pages(auction_calls.orders)
+    order = now(auction_calls.order)
+    bid_on_order = now(auction_calls.bid_on_order)
+    order_bids = pages(auction_calls.order_bids)
+    commitments = pages(auction_calls.commitments)
+    commitment = now(auction_calls.commitment)
+    deposit_output = now(auction_calls.deposit_output)
+    claim_delivery = now(auction_calls.claim_delivery)
+    auction_log_page = now(auction_calls.auction_log_page)
+    auction_log = pages(auction_calls.auction_log)
+    follow_auction_log = pages(auction_calls.follow_auction_log)
+    solvers = pages(auction_calls.solvers)
+    solver = now(auction_calls.solver)
 
     def send(self, call: Call[T]) -> T:
         """Carry out a call. Raises MarketplaceError."""
@@ -251,6 +278,25 @@ class AsyncClient(AsyncSpotMethods):
     try_webhook = awaited(webhook_calls.try_webhook)
     webhook_deliveries = async_pages(webhook_calls.webhook_deliveries)
     replay_events = awaited(webhook_calls.replay_events)
+    open_auction_book = awaited(auction_calls.open_auction_book)
+    change_auction_book = awaited(auction_calls.change_auction_book)
+    auction_books = async_pages(auction_calls.auction_books)
+    auction_book = awaited(auction_calls.auction_book)
+    place_order = awaited(auction_calls.place_order)
+    cancel_order = awaited(auction_calls.cancel_order)
+    orders = async_pages(auction_calls.orders)
+    order = awaited(auction_calls.order)
+    bid_on_order = awaited(auction_calls.bid_on_order)
+    order_bids = async_pages(auction_calls.order_bids)
+    commitments = async_pages(auction_calls.commitments)
+    commitment = awaited(auction_calls.commitment)
+    deposit_output = awaited(auction_calls.deposit_output)
+    claim_delivery = awaited(auction_calls.claim_delivery)
+    auction_log_page = awaited(auction_calls.auction_log_page)
+    auction_log = async_pages(auction_calls.auction_log)
+    follow_auction_log = async_pages(auction_calls.follow_auction_log)
+    solvers = async_pages(auction_calls.solvers)
+    solver = awaited(auction_calls.solver)
 
     async def send(self, call: Call[T]) -> T:
         """Carry out a call. Raises MarketplaceError."""

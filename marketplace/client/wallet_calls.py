@@ -42,7 +42,7 @@ def deposit(
     idempotency_key: str | None = None,
 ) -> Call[ledger.Movement]:
     """Bring money in from outside. Conflict where the reference was used for something else."""
-    body = ledger.NewDeposit(_text(amount), asset, reason, reference)
+    body = ledger.NewDeposit(text_of(amount), asset, reason, reference)
     return create(f"{_wallet(username)}/deposits", body, ledger.Movement, key=idempotency_key)
 
 
@@ -56,7 +56,7 @@ def withdraw(
     idempotency_key: str | None = None,
 ) -> Call[ledger.Movement]:
     """Take money out. Unaffordable where less is available."""
-    body = ledger.NewWithdrawal(_text(amount), asset, reason, reference)
+    body = ledger.NewWithdrawal(text_of(amount), asset, reason, reference)
     return create(f"{_wallet(username)}/withdrawals", body, ledger.Movement, key=idempotency_key)
 
 
@@ -71,7 +71,7 @@ def transfer(
     idempotency_key: str | None = None,
 ) -> Call[ledger.Movement]:
     """Pay another member, from the wallet of `username`. Unaffordable where less is available."""
-    body = ledger.NewTransfer(to, _text(amount), username, asset, reason, reference)
+    body = ledger.NewTransfer(to, text_of(amount), username, asset, reason, reference)
     return create(TRANSFERS, body, ledger.Movement, key=idempotency_key)
 
 
@@ -83,8 +83,8 @@ def set_wallet(
     credit_limit: Amount | UnsetType = UNSET,
 ) -> Call[ledger.Balance]:
     """Change the threshold below which the log tells of a wallet (None: never), or its credit limit."""
-    low = low_balance if low_balance is UNSET or low_balance is None else _text(low_balance)
-    limit = credit_limit if credit_limit is UNSET else _text(credit_limit)
+    low = low_balance if low_balance is UNSET or low_balance is None else text_of(low_balance)
+    limit = credit_limit if credit_limit is UNSET else text_of(credit_limit)
     body = msgspec.json.encode(ledger.WalletChange(asset, low, limit))
     return Call("PATCH", _wallet(username), ledger.Balance, body=body)
 
@@ -103,5 +103,6 @@ def _wallet(username: str) -> str:
     return f"/api/v1/wallets/{quote(username, safe='')}"
 
 
-def _text(amount: Amount) -> str:
+def text_of(amount: Amount) -> str:
+    """Write an amount as the service reads it."""
     return format(amount, "f") if isinstance(amount, Decimal) else str(amount)

@@ -4,6 +4,7 @@ Each lane has a log of its own, whose `seq` is dense and gap-free in commit orde
 it saw misses nothing and sees nothing twice. What the entries mean, each module says of its own (`foundation.kinds`).
 
     Feed        the logs' ends in this process: pages, long polls, streams
+    Ends, Tail  the same for a log that a module keeps of its own
     Kinds       every kind of event, put together by whoever composes the service
     follow      a job's durable cursor: at least once; the logs are kept for it
     advance     the same within the caller's own transaction: exactly once, in the lane `money`
@@ -16,6 +17,7 @@ check_target() before an address is taken, and new_secret().
 
 from marketplace.events import errors
 from marketplace.events.cursors import advance
+from marketplace.events.ends import Ends
 from marketplace.events.errors import CursorMoved, LogCut
 from marketplace.events.feed import STATE as FEED
 from marketplace.events.feed import Feed
@@ -25,6 +27,7 @@ from marketplace.events.model import LANES, Advance, Entry, Kinds, Wanted
 from marketplace.events.reports import REPORTS, read_report
 from marketplace.events.service import handlers
 from marketplace.events.signing import new_secret
+from marketplace.events.tail import Tail
 from marketplace.events.targets import parse as check_target
 from marketplace.events.webhook_lookups import (
     find_webhook,
@@ -61,6 +64,7 @@ __all__ = [
     "CursorMoved",
     "DeleteWebhook",
     "Delivery",
+    "Ends",
     "Entry",
     "Feed",
     "Kinds",
@@ -68,6 +72,7 @@ __all__ = [
     "LogCut",
     "ReplayEntries",
     "RotateSecret",
+    "Tail",
     "TestWebhook",
     "Wanted",
     "Webhook",

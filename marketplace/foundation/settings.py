@@ -65,6 +65,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     open_starting_credits: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 1000
     """What a wallet opens with where callers have no keys, in whole credits; 0: nothing."""
 
+    auction_order_port: Port | None = None
+    """Where solvers that speak lines are told of orders; without the three ports nobody listens for them."""
+    auction_bid_port: Port | None = None
+    """Where they bid."""
+    auction_fulfill_port: Port | None = None
+    """Where they say that they have delivered."""
+
     max_batch: Count = 1000
     """Orders that may share one transaction; 1 means one transaction an order."""
     max_waiting_orders: Count = 20_000
@@ -106,6 +113,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for file in filter(None, (self.tls_cert, self.tls_key)):
             if not file.is_file():
                 raise ValueError(f"the TLS file {file} does not exist")
+        ports = (self.auction_order_port, self.auction_bid_port, self.auction_fulfill_port)
+        if any(ports) and (self.auction_ports is None or len({*ports, self.port}) < 4):
+            raise ValueError(
+                "auction_order_port, auction_bid_port and auction_fulfill_port go together: set all three, "
+                "to ports of their own, or none"
+            )
         if self.events_archive is not None and not self.events_archive.is_dir():
             raise ValueError(f"events_archive must be a folder that is there, and {self.events_archive} is none")
         for origin in self.cors_origins:
@@ -128,6 +141,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def embedded(self) -> bool:
         """Whether the database is an SQLite file of our own."""
         return self.database_url.startswith("sqlite:")
+
+    @property
+    def auction_ports(self) -> tuple[int, int, int] | None:
+        """Where to listen for solvers that speak lines: of orders, bids, and what is delivered."""
+        orders, bids, fulfilments = self.auction_order_port, self.auction_bid_port, self.auction_fulfill_port
+        return None if orders is None or bids is None or fulfilments is None else (orders, bids, fulfilments)
 
     @property
     def starting_credits(self) -> int:

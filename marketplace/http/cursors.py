@@ -14,6 +14,7 @@ Item = TypeVar("Item")
 ID_PATTERN = r"^[0-7][0-9a-f]{15}$"
 PLACE_PATTERN = r"^[0-7][0-9a-f]{15}[0-7][0-9a-f]{7}$"
 NAME_PATTERN = r"^(2d|2e|5f|3[0-9]|6[1-9a-f]|7[0-9a])+$"
+TEXT_PATTERN = r"^((?!000000)00(?!d[89a-f])[0-9a-f]{4}|0[1-9a-f][0-9a-f]{4}|10[0-9a-f]{4})+$"
 OFFSET_PATTERN = r"^[0-9a-f]{32}$"
 LINE_PATTERN = r"^([0-7][0-9a-f]{15}){3}$"
 
@@ -39,6 +40,11 @@ def of_place(place: Place) -> str:
 def of_name(name: str) -> str:
     """Write a name made of `a-z0-9_.-`."""
     return name.encode("ascii").hex()
+
+
+def of_text(text: str) -> str:
+    """Write a text of any characters but NUL, six digits each."""
+    return "".join(f"{ord(character):06x}" for character in text)
 
 
 def of_offset(offset: int) -> str:
@@ -69,6 +75,12 @@ def to_line(cursor: str | None) -> Line | None:
 
 def to_name(cursor: str | None) -> str | None:
     return None if cursor is None else bytes.fromhex(cursor).decode("ascii")
+
+
+def to_text(cursor: str | None) -> str | None:
+    if cursor is None:
+        return None
+    return "".join(chr(int(cursor[start : start + 6], 16)) for start in range(0, len(cursor), 6))
 
 
 def to_offset(cursor: str | None) -> int | None:

@@ -64,6 +64,12 @@ AfterName = Annotated[
         pattern=cursors.NAME_PATTERN, min_length=2, max_length=2 * MAX_NAME, description=_cursor.description
     ),
 ]
+AfterText = Annotated[
+    str | None,
+    QueryParameter(
+        pattern=cursors.TEXT_PATTERN, min_length=6, max_length=6 * _username.max_length, description=_cursor.description
+    ),
+]
 Quantity = Annotated[int, QueryParameter(ge=0, le=limits.MAX_QUANTITY)]
 PositiveQuantity = Annotated[int, QueryParameter(ge=1, le=limits.MAX_QUANTITY)]
 Moment = Annotated[str | None, QueryParameter(format="date-time", description="RFC 3339, with a zone")]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
+from marketplace.database import bulk
 from marketplace.foundation.clock import Instant
 from marketplace.ledger import errors, model, sql
 from marketplace.ledger.model import Account, Asset
@@ -198,6 +200,14 @@ def list_assets(tx: sa.Connection, *, after: str | None, limit: int) -> list[Ass
 def has_due_holds(tx: sa.Connection, *, now: Instant) -> bool:
     """Tell whether a hold's time has come. A single statement."""
     return bool(tx.scalar(_has_due, {"now": now}))
+
+
+_find_open = bulk.find_in(open_holds, {"hold_id": "hold_id"}, [open_holds.c.hold_id])
+
+
+def find_open_holds(tx: sa.Connection, ids: Iterable[int]) -> set[int]:
+    """Return those of the named holds that have not ended."""
+    return {row.hold_id for row in _find_open.fetch(tx, [{"hold_id": one} for one in sorted(ids)])}
 
 
 class LastAudit(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from marketplace import events, hours
+from marketplace import events
 from marketplace.database import Database, Lane, Limits, money
 from marketplace.foundation import clock as wall_clock
 from marketplace.worker import KINDS
@@ -19,7 +19,7 @@ from tests.services.clock import SettableClock
 @pytest.fixture
 async def feed(database: Database, hours_lane: Lane) -> AsyncIterator[events.Feed]:
     """It hears of the lane's commits, as in a server."""
-    opened = events.Feed(database, [hours.LANE], KINDS)
+    opened = events.Feed(database, KINDS)
     opened.listen(hours_lane)
     yield opened
     await opened.end()
@@ -28,7 +28,7 @@ async def feed(database: Database, hours_lane: Lane) -> AsyncIterator[events.Fee
 @pytest.fixture
 async def deaf_feed(database: Database) -> AsyncIterator[events.Feed]:
     """The feed of another process: no lane tells it anything."""
-    opened = events.Feed(database, [hours.LANE], KINDS)
+    opened = events.Feed(database, KINDS)
     yield opened
     await opened.end()
 

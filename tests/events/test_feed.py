@@ -7,9 +7,8 @@ import time
 
 import pytest
 
-from marketplace import hours
 from marketplace.database import Database, Lane
-from marketplace.events import Feed, Kinds, Wanted, lookups, tail
+from marketplace.events import Feed, Kinds, Wanted, ends, lookups, tail
 from marketplace.events import feed as feeds
 from marketplace.foundation import errors
 from tests.events.reading import PATIENCE_SECONDS, Clerk, Reader, document, seqs
@@ -127,7 +126,7 @@ async def test_a_slow_reader_goes_on_in_the_database(
 ) -> None:
     monkeypatch.setattr(tail, "RING", 5)
     monkeypatch.setattr(feeds, "CHUNK", 7)
-    feed = Feed(database, [hours.LANE], Kinds([]))
+    feed = Feed(database, Kinds([]))
     feed.listen(hours_lane)
     slow, quick = Reader(feed, {"hours": 0}, ALL), Reader(feed, {"hours": 0}, ALL)
     for reader in (slow, quick):
@@ -161,7 +160,7 @@ async def test_nothing_is_read_while_nobody_waits(feed: Feed, clerk: Clerk) -> N
     await clerk.bids("u1")
     await reader.read(1)
     await reader.leave()
-    await feed._tails["hours"].end()
+    await feed._ends.tail("hours").end()
     assert [task for task in asyncio.all_tasks() if task.get_name() == "tail hours"] == []
     again = Reader(feed, {"hours": 1}, ALL)
     await clerk.bids("u2")
@@ -171,7 +170,7 @@ async def test_nothing_is_read_while_nobody_waits(feed: Feed, clerk: Clerk) -> N
 
 
 async def test_readers_are_bounded(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeds, "MOST_READERS", 1)
+    monkeypatch.setattr(ends, "MOST_READERS", 1)
     reader = Reader(feed, {"hours": 0}, ALL)
     await reader._next()
     with pytest.raises(errors.Busy):

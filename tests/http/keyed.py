@@ -48,9 +48,9 @@ class Keyed:
 
 
 @contextmanager
-def keyed(database_url: str, **settings: Any) -> Iterator[Keyed]:
+def keyed(database_url: str, *, with_jobs: bool = False, **settings: Any) -> Iterator[Keyed]:
     """Serve a database to keys: `admin`; `ann` and `bob`, who may all but that; `ann read`, …; some of no use."""
-    with_keys = Settings(database_url=database_url, auth="keys", jobs=False, **settings)
+    with_keys = Settings(database_url=database_url, auth="keys", jobs=with_jobs, **settings)
     tokens = asyncio.run(_make_keys(with_keys))
     with TestClient(create_app(with_keys), base_url=ORIGIN, raise_server_exceptions=False) as client:
         yield Keyed(client, tokens)

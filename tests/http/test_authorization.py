@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,9 +19,11 @@ from typing import Any, NamedTuple
 import pytest
 from litestar.routes import HTTPRoute
 
+from marketplace import auctions
 from marketplace.app import create_app
+from marketplace.database import money
 from marketplace.foundation.settings import Settings
-from marketplace.http import callers
+from marketplace.http import callers, resources
 from tests.http import spot_market
 from tests.http.conftest import serving
 from tests.http.keyed import ALL_BUT_ADMIN, Keyed, keyed
@@ -36,6 +39,10 @@ NO_HOOK = (404, "events.unknown_webhook")
 SPOT_NODES = spot_market.NODES
 NO_SPOT_BID = (404, "spot.unknown_bid")
 NO_LEASE = (404, "spot.unknown_lease")
+AUCTIONS = "/api/v1/auctions"
+ORDER = "/api/v1/auctions/orders/{order_id}"
+NO_ORDER = (404, "auctions.unknown_order")
+SOLVER_BID = {"solver": "bob", "max_input": "1", "conversion_rate": "1", "valid_till": "2099-01-01T00:00:00Z"}
 
 
 class Row(NamedTuple):
@@ -86,6 +93,37 @@ TABLE = {
     ),
     "GET /api/v1/assets": Row("read", "/api/v1/assets"),
     "POST /api/v1/assets": Row("admin", "/api/v1/assets", {"asset": "a{number}", "decimals": 2}),
+    # auctions
+    "GET /api/v1/auctions/books": Row("read", f"{AUCTIONS}/books"),
+    "POST /api/v1/auctions/books": Row("admin", f"{AUCTIONS}/books", {"book": "b{number}"}),
+    "GET /api/v1/auctions/books/{book}": Row("read", f"{AUCTIONS}/books/default"),
+    "PATCH /api/v1/auctions/books/{book}": Row("admin", f"{AUCTIONS}/books/default", {"batch_size": 5}),
+    "GET /api/v1/auctions/books/{book}/commitments": Row("read", f"{AUCTIONS}/books/default/commitments"),
+    "GET /api/v1/auctions/books/{book}/commitments/{commitment_id}": Row(
+        "read", f"{AUCTIONS}/books/slow/commitments/{{commitment_id}}"
+    ),
+    "GET /api/v1/auctions/books/{book}/solvers": Row("read", f"{AUCTIONS}/books/default/solvers"),
+    "GET /api/v1/auctions/books/{book}/solvers/{solver}": Row("read", f"{AUCTIONS}/books/slow/solvers/bob"),
+    "GET /api/v1/auctions/books/{book}/log": Row("read", f"{AUCTIONS}/books/default/log"),
+    "GET /api/v1/auctions/books/{book}/log/stream": Row(
+        "read", f"{AUCTIONS}/books/none/log/stream", ann=(404, "auctions.unknown_book")
+    ),
+    "GET /api/v1/auctions/orders": Row("read", f"{AUCTIONS}/orders?username=bob", ann=FORBIDDEN),
+    "POST /api/v1/auctions/orders": Row(
+        "trade", f"{AUCTIONS}/orders", {"username": "bob", "description": "x", "input_budget": "0.01"}, FORBIDDEN
+    ),
+    "GET /api/v1/auctions/orders/{order_id}": Row("read", ORDER, ann=NO_ORDER),
+    "DELETE /api/v1/auctions/orders/{order_id}": Row("trade", ORDER, ann=NO_ORDER),
+    "GET /api/v1/auctions/orders/{order_id}/bids": Row("read", f"{ORDER}/bids", ann=NO_ORDER),
+    "POST /api/v1/auctions/orders/{order_id}/bids": Row(
+        "solve", f"{AUCTIONS}/orders/{{open_order_id}}/bids", SOLVER_BID, FORBIDDEN
+    ),
+    "POST /api/v1/auctions/orders/{order_id}/deposits": Row(
+        "solve", f"{AUCTIONS}/orders/{{due_order_id}}/deposits", {"solver": "bob", "amount": "0.01"}, FORBIDDEN
+    ),
+    "POST /api/v1/auctions/orders/{order_id}/claims": Row(
+        "solve", f"{AUCTIONS}/orders/{{said_order_id}}/claims", {"solver": "bob"}, FORBIDDEN
+    ),
     # hours
     "POST /buy": Row("trade", "/buy", BUY, FORBIDDEN),
     "POST /sell": Row("supply", "/sell", {"volume": 1}),
@@ -236,11 +274,56 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     databases.drop(name)
 
 
+@pytest.fixture(scope="module")
+def auctioned(server: Keyed) -> dict[str, Any]:
+    """Orders of the admin's: one that takes bids, two on which bob owes a delivery and his word, one that he filled."""
+    slow = {"tick_seconds": 0.05, "bidding_window_seconds": 0.05, "fulfil_seconds": 86_400}
+    for username in ("admin", "bob"):
+        server.done("admin", "POST", f"/api/v1/wallets/{username}/deposits", json={"amount": "5000"})
+    for book, escrow in (("slow", "ledger"), ("word", "claim")):
+        server.done("admin", "POST", f"{AUCTIONS}/books", json={"book": book, "escrow": escrow, **slow})
+    filled, due, said = (_commit_bob(server, book) for book in ("slow", "slow", "word"))
+    server.done("bob", "POST", f"{AUCTIONS}/orders/{filled}/deposits", json={})
+    _tick(server, "slow")
+    (made,) = server.done("bob", "GET", f"{AUCTIONS}/books/slow/commitments?order_id={due}")["items"]
+    server.done("admin", "PATCH", f"{AUCTIONS}/books/slow", json={"bidding_window_seconds": 86_400})
+    return {
+        "commitment_id": made["commitment_id"],
+        "due_order_id": due,
+        "said_order_id": said,
+        "open_order_id": _announce(server, "slow"),
+    }
+
+
+def _announce(server: Keyed, book: str) -> int:
+    order_id: int = server.done("admin", "POST", f"{AUCTIONS}/orders", json={"book": book, "description": "x"})[
+        "order_id"
+    ]
+    _tick(server, book)
+    return order_id
+
+
+def _commit_bob(server: Keyed, book: str) -> int:
+    order_id = _announce(server, book)
+    bid = SOLVER_BID | {"max_input": "1000"}
+    server.done("bob", "POST", f"{AUCTIONS}/orders/{order_id}/bids", json=bid)
+    _tick(server, book)
+    return order_id
+
+
+def _tick(server: Keyed, book: str) -> None:
+    """Let a tick come by, which no job sends here."""
+    time.sleep(0.06)
+    service = server.client.app.state[resources.STATE]
+    with server.client.portal() as portal:
+        portal.call(service.lanes[money.LANE].run, auctions.Tick(book, "q"))
+
+
 _numbers = itertools.count(1)
 
 
 @pytest.fixture
-def things(server: Keyed) -> dict[str, Any]:
+def things(server: Keyed, auctioned: dict[str, Any]) -> dict[str, Any]:
     """What bob has: a bid, a supply, a VM's address, a key; and a network of the admin's, and numbers to be new by."""
     number = next(_numbers)
     bid = server.done("bob", "POST", f"{MARKET}/bids", json={"volume": 5, "price": 0})
@@ -255,7 +338,10 @@ def things(server: Keyed) -> dict[str, Any]:
     ids = {"bid_id": bid["bid_id"], "supply_id": supply["supply_id"], "key_id": key["key_id"], "ip": address["ip"]}
     ids["webhook_id"] = made["webhook"]["webhook_id"]
     ids |= spot_market.things(server, number)
-    return ids | {"vm_id": f"bobs-{number}", "network": f"t{number}", "number": number, "hex": f"{number:x}"}
+    order = server.done("bob", "POST", "/api/v1/auctions/orders", json={"description": "x", "input_budget": "0.01"})
+    ids["order_id"] = order["order_id"]
+    names = {"vm_id": f"bobs-{number}", "network": f"t{number}", "number": number, "hex": f"{number:x}"}
+    return auctioned | ids | names
 
 
 def send(server: Keyed, who: str | None, name: str, things: dict[str, Any]) -> Any:
@@ -322,6 +408,11 @@ SOME = {
     "vm_id": "vm",
     "ip": "172.16.0.9",
     "webhook_id": 1,
+    "order_id": 1,
+    "open_order_id": 1,
+    "due_order_id": 1,
+    "said_order_id": 1,
+    "commitment_id": 1,
     "key_id": "f" * 16,
     "network": "n",
     "spot_bid_id": 1,

@@ -28,6 +28,10 @@ VALUES = {
     "pool": "default",
     "node": "node-1",
     "lease_id": "1",
+    "book": "default",
+    "order_id": "1",
+    "commitment_id": "1",
+    "solver": "s1",
 }
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import marketplace.app  # noqa: F401 (it declares every metric)
 from marketplace.addresses import meters
+from marketplace.auctions import meters as auctions_meters
 from marketplace.events import meters as events_meters
 from marketplace.foundation.settings import Settings
 from tests.reports import documents
@@ -30,7 +31,11 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 def test_every_metric_is_documented_and_no_other() -> None:
     written = re.findall(r"^\| `(marketplace_\w+)`", documents.text(OPERATIONS), re.MULTILINE)
-    ours = [*events_meters.gauges(0, overdue_seconds=0), *events_meters.lag_gauges([], now=0)]
+    ours = [
+        *events_meters.gauges(0, overdue_seconds=0),
+        *events_meters.lag_gauges([], now=0),
+        *auctions_meters.gauges([]),
+    ]
     found = {
         metric.name + ("_total" if metric.type == "counter" else "")
         for metric in [*prometheus_client.REGISTRY.collect(), *meters.gauges([], alarm_percent=90), *ours]

@@ -10,7 +10,10 @@ from marketplace.cli import root
 from tests.conftest import StartServer
 from tests.reports import documents, examples
 
-WITH_EXAMPLES = ["README.md", *(f"docs/guide/{name}.md" for name in ("addresses", "api", "events", "hours", "wallets"))]
+WITH_EXAMPLES = [
+    "README.md",
+    *(f"docs/guide/{name}.md" for name in ("addresses", "api", "auctions", "events", "hours", "wallets")),
+]
 WITH_KEYS = "docs/guide/keys.md"
 
 
@@ -25,7 +28,7 @@ def test_the_examples_give_the_answers_that_stand_below_them(
     name: str, database_url: str, start_server: StartServer
 ) -> None:
     written = examples.in_document(name)
-    server = start_server(database_url)
+    server = start_server(database_url, "--jobs")  # the auctions' guide waits for what happens by the clock
     check(written, examples.run(written, server=f"localhost:{server.port}"))
 
 

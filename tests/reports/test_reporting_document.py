@@ -9,15 +9,16 @@ import asyncpg
 import pytest
 import sqlalchemy as sa
 
-from marketplace import addresses, events, hours, ledger, spot
+from marketplace import addresses, auctions, events, hours, ledger, spot
 from marketplace.database import Database, Lane
-from tests.reports import bidding, documents, renting, spending, telling, trading
+from tests.reports import bidding, documents, renting, soliciting, spending, telling, trading
 from tests.services import postgres
 from tests.services.clock import SettableClock
 from tests.spot.desk import Desk
 
 NAME = "docs/reporting.md"
-REPORTS = (*hours.REPORTS, *addresses.REPORTS, *ledger.REPORTS, *events.REPORTS, *spot.REPORTS)
+MODULES = (hours, addresses, ledger, events, spot, auctions)
+REPORTS = tuple(name for module in MODULES for name in module.REPORTS)
 TYPES = (
     "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = '{}' ORDER BY ordinal_position"
 )
@@ -46,6 +47,7 @@ async def test_the_columns_of_both_engines_are_the_documented_ones(
     await spending.spend_for_some_days(money_lane, clock)
     await telling.tell_for_some_days(database, money_lane, clock)
     await bidding.bid_for_some_days(Desk(money_lane, database, clock))
+    await soliciting.solicit_for_a_while(money_lane, clock)
     for report in REPORTS:
         columns, rows = await database.report(hours.read_report, report, limit=1000)
         assert columns == [column for column, *_ in documented(report)], report
@@ -65,6 +67,7 @@ async def test_every_example_runs(
     await spending.spend_for_some_days(money_lane, clock)
     await telling.tell_for_some_days(database, money_lane, clock)
     await bidding.bid_for_some_days(Desk(money_lane, database, clock))
+    await soliciting.solicit_for_a_while(money_lane, clock)
     examples = documents.blocks(NAME, "sql")
     if database.is_postgres:
         examples += [block for block in documents.blocks(NAME, "postgresql") if block.startswith("SELECT")]
