@@ -118,7 +118,8 @@ async def _plan(database: Database, lane: Lane, starts: Sequence[spot.PlannedSta
 
 async def _settle(lane: Lane) -> list[float]:
     """Settle everything that is due, a chunk a transaction; return how long each took."""
-    times, count = [], 0
+    times: list[float] = []
+    count = 0
     while True:
         started = time.perf_counter()
         settled = await lane.run(spot.Settle(CHUNK))

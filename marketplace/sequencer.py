@@ -64,7 +64,7 @@ async def _run(service: Resources, plan: Plan, show: Print) -> None:
             printing = asyncio.create_task(_print_entries(feed, plan.book, show))
             ordering = asyncio.create_task(_order(service, plan, book, stop))
             try:
-                await worker.run_jobs(service, stop=stop, these=_jobs(service.settings, plan, show))
+                await worker.run_jobs(service, stop=stop, these=_jobs(service, plan, show))
             finally:
                 feed.close()
                 for task in (printing, ordering):
@@ -72,7 +72,7 @@ async def _run(service: Resources, plan: Plan, show: Print) -> None:
                 await asyncio.gather(printing, ordering, return_exceptions=True)
 
 
-def _jobs(settings: Settings, plan: Plan, show: Print) -> list[tuple[str, Job]]:
+def _jobs(service: Resources, plan: Plan, show: Print) -> list[tuple[str, Job]]:
     """Return the ticks; on a database that nobody else looks after, all other jobs as well."""
 
     def told(book: str, ticked: auctions.Ticked) -> None:
@@ -80,10 +80,10 @@ def _jobs(settings: Settings, plan: Plan, show: Print) -> list[tuple[str, Job]]:
             show(f"tick of {book}: {_words(ticked)}")
 
     ticks = [(money.LANE, job) for job in auctions_jobs.jobs(auctions_jobs.Sequencer(plan.name, told=told))]
-    if not settings.embedded:
+    if not service.settings.embedded:
         return ticks
     names = {job.name for _, job in ticks}
-    return [*((lane, job) for lane, job in worker.jobs(settings) if job.name not in names), *ticks]
+    return [*((lane, job) for lane, job in worker.jobs(service) if job.name not in names), *ticks]
 
 
 @contextlib.asynccontextmanager

@@ -102,7 +102,9 @@ class Books(Controller):
         return wire.Solvers([shapes.solver(one) for one in found], following)
 
     @get("/{book:str}/solvers/{solver:str}", opt={"scope": "read", "refuses": (errors.UnknownSolver,)})
-    async def read_solver(self, book: params.Market, solver: params.Owner, request: HttpRequest) -> wire.Solver:
+    async def read_solver(
+        self, book: params.Market, solver: params.UsernameInPath, request: HttpRequest
+    ) -> wire.Solver:
         """Read how a solver has kept its word."""
         return shapes.solver(await database(request).read_one(lookups.find_solver, book, solver))
 

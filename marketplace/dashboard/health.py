@@ -104,7 +104,7 @@ class Followed(msgspec.Struct, frozen=True):
 def read_followed(tx: Any, /) -> Followed:
     """Read who is behind. Run it in a snapshot."""
     pending, overdue_at = events.read_waiting(tx)
-    return Followed(events.read_lags(tx, events.LANES), pending, overdue_at, ledger.last_audit(tx))
+    return Followed(events.read_lags(tx), pending, overdue_at, ledger.last_audit(tx))
 
 
 @get("/dashboard/admin", opt={"scope": "read"})

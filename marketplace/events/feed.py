@@ -39,6 +39,10 @@ class Feed:
         """Hear of this process's own commits at once."""
         lane.notify(self._ends.tail(lane.name).look)
 
+    @property
+    def is_closing(self) -> bool:
+        return self._ends.is_closing
+
     def close(self) -> None:
         """Let every reader go, so that the process can end."""
         self._ends.close()

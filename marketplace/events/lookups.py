@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -62,19 +62,6 @@ def to_entry(row: Any) -> Entry:
     lane, seq, at, topic, kind, subject, member, data = row
     written = _Written(lane, seq, clock.to_datetime(at), topic, kind, subject, member, msgspec.Raw(data.encode()))
     return Entry(seq, topic, kind, subject, member, _encode(written))
-
-
-class Lag(NamedTuple):
-    """How far a lane's log has come, and up to where every consumer has followed it; None without any."""
-
-    lane: str
-    head: int
-    slowest: int | None
-
-
-def read_lags(tx: sa.Connection, lanes: Iterable[str]) -> list[Lag]:
-    """Return for each lane how far those that follow it are behind. Run it in a snapshot."""
-    return [Lag(lane, sql.read_bounds(tx, lane)[1], sql.read_slowest(tx, lane)) for lane in lanes]
 
 
 def read_batch(

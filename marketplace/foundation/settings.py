@@ -113,12 +113,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for file in filter(None, (self.tls_cert, self.tls_key)):
             if not file.is_file():
                 raise ValueError(f"the TLS file {file} does not exist")
-        ports = (self.auction_order_port, self.auction_bid_port, self.auction_fulfill_port)
-        if any(ports) and (self.auction_ports is None or len({*ports, self.port}) < 4):
-            raise ValueError(
-                "auction_order_port, auction_bid_port and auction_fulfill_port go together: set all three, "
-                "to ports of their own, or none"
-            )
+        self._check_auction_ports()
         if self.events_archive is not None and not self.events_archive.is_dir():
             raise ValueError(f"events_archive must be a folder that is there, and {self.events_archive} is none")
         for origin in self.cors_origins:
@@ -135,6 +130,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 f"without keys the server listens on loopback only, not on {self.host}: "
                 "create a key with `marketplace keys create --admin` and set auth = keys, "
                 "or set trusted_network = true if only friends can reach that address (a container's network)"
+            )
+
+    def _check_auction_ports(self) -> None:
+        ports = (self.auction_order_port, self.auction_bid_port, self.auction_fulfill_port)
+        if any(ports) and (self.auction_ports is None or len({*ports, self.port}) < 4):
+            raise ValueError(
+                "auction_order_port, auction_bid_port and auction_fulfill_port go together: set all three, "
+                "to ports of their own, or none"
             )
 
     @property

@@ -28,7 +28,8 @@ def test_every_module_of_the_market_declares_what_is_inside_it() -> None:
         for path in tree.python_files()
         if path.parts[0] == "marketplace" and path.name in ("service.py", "tables.py", "sql.py")
     }
-    inside = {container for name in declared if name.startswith("inside-") for container in declared[name]["containers"]}
+    layered = [contract for name, contract in declared.items() if name.startswith("inside-")]
+    inside = {container for contract in layered for container in contract["containers"]}
     assert modules <= inside, "give the new module a contract for its layers"
     assert modules <= {f"marketplace.{name}" for name in declared}, "give the new module a contract for its front door"
 
