@@ -77,7 +77,7 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
-    def end(self, number: signal.Signals = signal.SIGTERM, *, timeout_seconds: float = 30) -> int:
+    def end(self, number: signal.Signals = signal.SIGTERM, *, timeout_seconds: float = 120) -> int:
         """Send a signal and wait for the end, with SIGKILL when patience ends. Returns the exit code."""
         self.send(number)
         if number is not signal.SIGKILL:
