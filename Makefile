@@ -56,7 +56,7 @@ docs: $(VENV)/.development ## Write the generated parts of the documentation ane
 	$(PY) -m tests.structure.kind_table
 
 COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml
+	--no-emit-index-url --no-emit-find-links --extra docker --extra kubernetes --custom-compile-command "make lock" pyproject.toml
 
 lock: $(VENV)/.development ## Write both locks anew from pyproject.toml (ARGS=--upgrade takes newer versions)
 	$(COMPILE) $(ARGS) -o requirements.lock

@@ -16,6 +16,8 @@ from tests.structure import tree
 
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 PROJECT = tomllib.loads(tree.text(Path("pyproject.toml")))
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+SHIPPED = PROJECT["project"]["dependencies"] + EXTRAS["docker"] + EXTRAS["kubernetes"]
 
 PACKAGE_HOST = re.compile(
     r"[\w.-]*(?:pypi|pythonhosted|npmjs|artifactory|jfrog|jsdelivr|unpkg)[\w-]*\.(?:org|com|io|net|dev)\b"
@@ -60,8 +62,8 @@ def test_a_lock_names_no_host(lock: str) -> None:
 @pytest.mark.parametrize(
     ("lock", "wanted"),
     [
-        ("requirements.lock", PROJECT["project"]["dependencies"]),
-        ("requirements-dev.lock", PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]),
+        ("requirements.lock", SHIPPED),
+        ("requirements-dev.lock", SHIPPED + PROJECT["dependency-groups"]["dev"]),
     ],
 )
 def test_a_lock_agrees_with_the_project(lock: str, wanted: list[str]) -> None:
