@@ -19,6 +19,7 @@ from marketplace.cli import (
     serving,
     simulation,
     spot,
+    spot_bills,
     spot_pools,
     terminal,
     trading,
@@ -104,7 +105,15 @@ def _spot() -> App:
         market.command(command)
     market.command(spot.list_, name="list")
     for pool_command in (
-        *(spot_pools.pools, spot_pools.price, spot_pools.prices, spot_pools.nodes, spot_pools.add_node),
+        *(
+            spot_bills.bill,
+            spot_bills.bills,
+            spot_pools.pools,
+            spot_pools.price,
+            spot_pools.prices,
+            spot_pools.nodes,
+            spot_pools.add_node,
+        ),
         *(spot_pools.cordon, spot_pools.drain, spot_pools.uncordon, spot_pools.remove_node),
     ):
         market.command(pool_command)
