@@ -11,7 +11,6 @@ import msgspec
 import structlog
 
 from marketplace.database import Database, Lane
-from marketplace.foundation import ids
 from marketplace.foundation.settings import Settings
 from marketplace.spot import connections, duties
 from marketplace.spot.commands import ClaimedNode, ClaimNodes, RecordClean
@@ -38,14 +37,19 @@ log = structlog.get_logger(__name__)
 
 
 class Keepers:
-    """The nodes of one process. `run` goes on until it is cancelled, or until something breaks: begin anew then."""
+    """The nodes of one process. `run` goes on until it is cancelled, or until something breaks: begin anew then.
 
-    def __init__(self, database: Database, money: Lane, addresses: Lane, settings: Settings, news: News) -> None:
+    Whoever begins anew with the same `token` has at once what the one before had.
+    """
+
+    def __init__(
+        self, database: Database, money: Lane, addresses: Lane, settings: Settings, *, news: News, token: str
+    ) -> None:
         self._database = database
         self._money = money
         self._news = news
         # Where nobody else can be, whoever comes next is the one who was before, and need not wait for its claims.
-        self._token = ids.new_token() if database.is_postgres else "embedded"
+        self._token = token if database.is_postgres else "embedded"
         self._keepers: dict[Name, Keeper] = {}
         self._bad: dict[Name, tuple[ClaimedNode, float]] = {}
         self._seq = 0

@@ -29,9 +29,11 @@ async def village(postgres_url: str, tmp_path: Path) -> AsyncIterator[Town]:
     opened = Town(postgres_url, tmp_path)
     await opened.open()
     await opened.set_pool(minimum_runtime_seconds=0, notice_seconds=1, backoff_seconds=1)
-    yield opened
-    await opened.check()
-    await opened.close()
+    try:
+        yield opened
+        await opened.check()
+    finally:
+        await opened.close()
 
 
 async def claims(town: Town) -> dict[str, str | None]:
@@ -85,3 +87,18 @@ async def test_the_leases_of_a_lost_node_run_elsewhere_and_its_containers_are_go
             return on_both == [f"l{second.lease_id}"]
 
         await town.wait_for(is_gone, what="the first container to go")
+
+
+async def test_a_deadline_that_was_given_holds_although_its_process_is_gone(town: Town) -> None:
+    await town.set_pool(notice_seconds=3)
+    await town.node("n1", units=1)
+    async with town.working(*LOOPS):
+        stubborn = await town.bid("ann", "hangs=true")
+        await town.until(stubborn, "running")
+        await town.bid("bob", price=5)
+        await town.until(stubborn, "evicting")
+    async with town.working(*LOOPS):
+        await town.until(stubborn, "evicted")
+    (lease,) = await town.leases(stubborn)
+    assert lease.exit_code == 137
+    assert 0 <= lease.ended_at - lease.stop_at < 1_500_000, "it had all its time, and no more"
