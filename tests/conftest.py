@@ -183,12 +183,12 @@ async def addresses_lane(database: Database, clock: Callable[[], int]) -> AsyncI
 
 @pytest.fixture
 async def money_lane(database: Database, clock: Callable[[], int]) -> AsyncIterator[Lane]:
-    """The started lane of the ledger on the settable clock, with a made-up module that holds money."""
-    from marketplace import ledger
+    """The started lane of ledger and spot market on the settable clock, with a made-up module that holds money."""
+    from marketplace import ledger, spot
     from marketplace.database import Lane, Limits, money
     from tests.ledger import house
 
-    handlers = {**ledger.handlers(), **house.handlers()}
+    handlers = {**ledger.handlers(), **spot.handlers(), **house.handlers()}
     lane = Lane(money.LANE, database, handlers, limits=Limits(max_waiting_seconds=60), clock=clock)
     await lane.start()
     yield lane

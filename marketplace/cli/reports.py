@@ -59,9 +59,10 @@ def report(
 
 def _readers() -> dict[str, Callable[..., Rows]]:
     """Return every report with the function that reads it."""
-    from marketplace import addresses, hours, ledger
+    from marketplace import addresses, hours, ledger, spot
 
-    return {name: module.read_report for module in (hours, addresses, ledger) for name in module.REPORTS}
+    modules = (hours, addresses, ledger, spot)
+    return {name: module.read_report for module in modules for name in module.REPORTS}
 
 
 async def _read(settings: Settings, name: str, *, limit: int) -> Rows:

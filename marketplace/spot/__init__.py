@@ -11,6 +11,8 @@ waited together; `book` reads what they need and holds the money, and the bid is
     of the clock    ExpireBids StopOverdue LoseNodes Settle
     Projection      a pool in memory, kept up: rank, reason, preview
     deciding        one step of matching a pool
+    bills           lease_bill monthly_bill monthly_sum
+    reports         REPORTS read_report
     handlers()      what the lane needs to run the commands
     audit           proves the books
 """
@@ -61,8 +63,18 @@ from marketplace.spot.commands import (
     Wish,
 )
 from marketplace.spot.happenings import KINDS, TOPIC
+from marketplace.spot.invoices import (
+    LeaseBill,
+    Month,
+    MonthlyLine,
+    MonthlySum,
+    lease_bill,
+    monthly_bill,
+    monthly_sum,
+)
 from marketplace.spot.model import Policy
 from marketplace.spot.projection import Projection
+from marketplace.spot.reports import REPORTS, read_report
 from marketplace.spot.service import handlers
 
 __all__ = [
@@ -72,6 +84,7 @@ __all__ = [
     "MAX_FAILURES",
     "MAX_PRICE_MICROS",
     "MAX_SECONDS",
+    "REPORTS",
     "SETTLE_SECONDS",
     "STOP_GRACE_SECONDS",
     "TOPIC",
@@ -87,8 +100,12 @@ __all__ = [
     "EvictLease",
     "ExpireBids",
     "Heartbeat",
+    "LeaseBill",
     "LeaseState",
     "LoseNodes",
+    "Month",
+    "MonthlyLine",
+    "MonthlySum",
     "NodeRow",
     "NodeState",
     "OnEviction",
@@ -114,4 +131,8 @@ __all__ = [
     "Wish",
     "audit",
     "handlers",
+    "lease_bill",
+    "monthly_bill",
+    "monthly_sum",
+    "read_report",
 ]

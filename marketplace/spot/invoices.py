@@ -161,6 +161,7 @@ def _monthly() -> sa.Subquery:
         )
         .where(leases.c.username == sa.bindparam("username"))
         .where(leases.c.started_at < to_at, leases.c.metered_until > from_at)
+        .where(leases.c.metered_until > leases.c.started_at)
         .subquery("monthly")
     )
 
