@@ -29,6 +29,8 @@ BAD_SETTINGS_SECONDS = 60.0
 CLEAN_AT_ONCE = 500
 PAUSE_SECONDS = 0.005
 """Between two readings of the news: what comes meanwhile comes together."""
+IDLE_PAUSE_SECONDS = 0.02
+"""After news that were nobody's here."""
 
 Name = tuple[str, str]
 """A node's: its pool's and its own."""
@@ -67,9 +69,9 @@ class Keepers:
                 if time.monotonic() >= claim_at:
                     claim_at = time.monotonic() + CLAIM_EVERY_SECONDS
                     await self._claim()
-                await self._hear()
+                has_news = await self._hear()
                 await self._note_clean()
-                await asyncio.sleep(PAUSE_SECONDS)
+                await asyncio.sleep(PAUSE_SECONDS if has_news else IDLE_PAUSE_SECONDS)
                 await self._news.wait(after=self._seq, seconds=claim_at - time.monotonic())
         finally:
             await self._let_go(list(self._keepers))
@@ -117,11 +119,13 @@ class Keepers:
     async def _let_go(self, names: list[Name]) -> None:
         await asyncio.gather(*(self._keepers.pop(name).close() for name in names))
 
-    async def _hear(self) -> None:
+    async def _hear(self) -> bool:
+        """Hand on what is new, and tell whether anything was."""
         pools = sorted({pool for pool, _ in self._keepers})
         told = await self._database.read(duties.read_changed, pools, after=self._seq)
         self._seq = told.seq
         self._hand_on(told.duties)
+        return bool(told.duties)
 
     def _hand_on(self, told: list[Duty]) -> None:
         for duty in told:
