@@ -140,9 +140,10 @@ class Keepers:
 
 
 def _is_same(one: ClaimedNode | None, other: ClaimedNode) -> bool:
-    """Tell whether a node is reached as before; its state does not matter."""
+    """Tell whether a node is reached as before, and lets as much; its state does not matter."""
     return one is not None and _way(one) == _way(other)
 
 
 def _way(node: ClaimedNode) -> tuple[Any, ...]:
-    return node.backend, msgspec.json.encode(node.settings, order="sorted"), node.owner
+    settings = msgspec.json.encode(node.settings, order="sorted")
+    return node.backend, settings, node.owner, node.cpu_millis, node.memory_mib

@@ -137,7 +137,8 @@ def claim(book: Book, command: ClaimNodes) -> list[ClaimedNode]:
             book.keep_node(node)
             book.log.is_dirty = True
         settings = json.decode(node.settings, type=dict[str, object])
-        claimed.append(ClaimedNode(node.pool, node.node, node.backend, settings, node.owner, node.state))
+        offers = (node.cpu_millis, node.memory_mib)
+        claimed.append(ClaimedNode(node.pool, node.node, node.backend, settings, node.owner, node.state, *offers))
     return claimed
 
 

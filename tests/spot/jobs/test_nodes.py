@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from marketplace.spot import tables
 from marketplace.spot.commands import LoseNodes
@@ -102,3 +103,17 @@ async def test_a_deadline_that_was_given_holds_although_its_process_is_gone(town
     (lease,) = await town.leases(stubborn)
     assert lease.exit_code == 137
     assert 0 <= lease.ended_at - lease.stop_at < 1_500_000, "it had all its time, and no more"
+
+
+async def test_a_node_that_has_less_than_is_let_is_told_of(town: Town) -> None:
+    await town.node("n1", units=4, cpu_millis=3_000)
+    with capture_logs() as said:
+        async with town.working(*LOOPS):
+
+            async def was_told() -> bool:
+                return any(one["event"] == "node_has_less_than_is_let" for one in said)
+
+            await town.wait_for(was_told, what="a word in the log")
+    (one,) = [one for one in said if one["event"] == "node_has_less_than_is_let"]
+    assert one["node"] == "n1"
+    assert one["has"]["cpu_millis"] == 3_000
