@@ -308,6 +308,8 @@ class ClaimedNode(msgspec.Struct, frozen=True):
     settings: dict[str, object]
     owner: str
     state: NodeState
+    cpu_millis: int
+    memory_mib: int
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
