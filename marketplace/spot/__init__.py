@@ -10,12 +10,14 @@ waited together; `book` reads what they need and holds the money, and the bid is
     of the nodes    ClaimNodes Heartbeat RecordStarted RecordFailed RecordTry RecordEnded RecordClean
     of the clock    ExpireBids StopOverdue LoseNodes Settle
     Projection      a pool in memory, kept up: rank, reason, preview
-    Matcher         decides for a pool, a step at a time
+    deciding        one step of matching a pool
     bills           lease_bill monthly_bill monthly_sum
     reports         REPORTS read_report
     handlers()      what the lane needs to run the commands
+    audit           proves the books
 """
 
+from marketplace.spot.audit import audit
 from marketplace.spot.commands import (
     DEFAULT_POOL,
     MAX_COMMAND_BYTES,
@@ -70,7 +72,6 @@ from marketplace.spot.invoices import (
     monthly_bill,
     monthly_sum,
 )
-from marketplace.spot.matcher import Matcher
 from marketplace.spot.model import Policy
 from marketplace.spot.projection import Projection
 from marketplace.spot.reports import REPORTS, read_report
@@ -102,7 +103,6 @@ __all__ = [
     "LeaseBill",
     "LeaseState",
     "LoseNodes",
-    "Matcher",
     "Month",
     "MonthlyLine",
     "MonthlySum",
@@ -129,6 +129,7 @@ __all__ = [
     "StopLease",
     "StopOverdue",
     "Wish",
+    "audit",
     "handlers",
     "lease_bill",
     "monthly_bill",

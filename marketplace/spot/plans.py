@@ -17,7 +17,7 @@ def apply_plan(book: Book, command: ApplyPlan) -> bool:
     if not _still_holds(book, command):
         return False
     for bid_id in command.released:
-        _release(book, book.bids[bid_id], is_placed=any(start.bid_id == bid_id for start in command.starts))
+        _release(book, book.bids[bid_id])
     waits_for: dict[int, list[int]] = {}
     for eviction in command.evictions:
         waits_for.setdefault(eviction.for_bid, []).append(eviction.bid_id)
@@ -47,17 +47,14 @@ def _still_holds(book: Book, command: ApplyPlan) -> bool:
     return True
 
 
-def _release(book: Book, bid: BidRecord, *, is_placed: bool) -> None:
-    """Give up a place that was reserved on a node which is ready no more."""
+def _release(book: Book, bid: BidRecord) -> None:
+    """Give up a place that was reserved on a node which is ready no more; the plan may have another one for it."""
     lease = book.lease_of(bid)
     assert lease is not None, "who has a place has a lease"
     cause: Cause = "lost" if book.node_of(lease).state == "lost" else "drained"
     reason = f"The node {lease.node}, where room was reserved for it, takes nothing new any more."
     leaving.give_up_place(book, lease, cause=cause, reason=reason)
-    if is_placed:
-        bid.state = "submitted"
-    else:
-        leaving.requeue(book, bid, cause=cause, reason=reason)
+    leaving.requeue(book, bid, cause=cause, reason=reason)
 
 
 def _evict(book: Book, eviction: PlannedEviction) -> None:

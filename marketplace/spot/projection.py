@@ -10,12 +10,14 @@ It lets in a bounded number of new bids at a time, the best first, so that a pla
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from marketplace.database import log, money
+from marketplace.foundation import clock as clocks
 from marketplace.foundation.clock import Instant
 from marketplace.spot import errors, projection_sql, sql
 from marketplace.spot.commands import Container, Pool
@@ -47,12 +49,13 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class Projection:
-    """The pool as it was at `seq`."""
+    """The pool of this name as it was at `seq`. It lets in `at_once` new bids at a time, None for all."""
 
-    def __init__(self, pool: str) -> None:
-        self.name = pool
-        self.pool: Pool | None = None
-        """Its settings; None before it was read."""
+    def __init__(self, pool: str, *, at_once: int | None = AT_ONCE, clock: Callable[[], Instant] = clocks.now) -> None:
+        self.pool = pool
+        self._at_once, self._clock = at_once, clock
+        self.settings: Pool | None = None
+        """None before they were read."""
         self.price_micros = 0
         """Of a unit, as it is in the books."""
         self.at: Instant = 0
@@ -62,7 +65,7 @@ class Projection:
     def forget(self) -> None:
         """Begin anew: the next time all is read."""
         self.seq = 0
-        self.state = State(self.pool.policy if self.pool else Policy())
+        self.state = State(self.settings.policy if self.settings else Policy())
         self._new: dict[int, Bid] = {}
         """Bids that may be placed and are not let in yet."""
         self._later: dict[int, tuple[Instant, Bid]] = {}
@@ -71,25 +74,34 @@ class Projection:
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def catch_up(self, tx: sa.Connection) -> bool:
-        """Read what has changed; in a snapshot. Tell whether anything was. Raises UnknownPool."""
+        """Read what has changed, in a snapshot, and let in whose time has come. Tell whether some are left outside.
+
+        Raises UnknownPool.
+        """
         head = log.read_head(tx, money.LANE)
-        if self.pool is not None and head.last_seq == self.seq:
-            return False
-        found = sql.read_pools(tx, [self.name])
+        if self.settings is None or head.last_seq != self.seq:
+            self._read(tx)
+            self.seq, self.at = head
+        return self._let_in(self.now())
+
+    def now(self) -> Instant:
+        """Return the time to decide by: never before the last entry."""
+        return max(self._clock(), self.at)
+
+    def _read(self, tx: sa.Connection) -> None:
+        found = sql.read_pools(tx, [self.pool])
         if not found:
-            raise errors.UnknownPool(self.name)
-        if self.pool is None or found[0].changed_seq > self.seq:
-            self.pool = found[0].told()
+            raise errors.UnknownPool(self.pool)
+        if self.settings is None or found[0].changed_seq > self.seq:
+            self.settings = found[0].told()
             self.forget()
-        self.price_micros = projection_sql.read_price(tx, self.name)
-        for node in projection_sql.read_changed_nodes(tx, self.name, after=self.seq):
+        self.price_micros = projection_sql.read_price(tx, self.pool)
+        for node in projection_sql.read_changed_nodes(tx, self.pool, after=self.seq):
             self.state.put_node(Node(node.node, node.cpu_millis, node.memory_mib, node.state == "ready"))
         is_new = self.seq == 0
         read: Any = projection_sql.read_open_bids if is_new else projection_sql.read_changed_bids
-        for row in read(tx, self.name) if is_new else read(tx, self.name, after=self.seq):
+        for row in read(tx, self.pool) if is_new else read(tx, self.pool, after=self.seq):
             self._put(row)
-        self.seq, self.at = head
-        return True
 
     def _put(self, row: Any) -> None:
         self._new.pop(row.bid_id, None)
@@ -110,21 +122,19 @@ class Projection:
             else:
                 self._later[row.bid_id] = (row.not_before, bid)
 
-    # ── letting in ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def let_in(self, now: Instant, *, at_most: int | None = AT_ONCE) -> int:
-        """Queue bids whose time has come, the best first, and return how many have to wait for the next time."""
+    def _let_in(self, now: Instant) -> bool:
+        """Queue bids whose time has come, the best first."""
         due = [bid_id for bid_id, (not_before, _) in self._later.items() if not_before <= now]
         for bid_id in due:
             self._new[bid_id] = self._later.pop(bid_id)[1]
-        if at_most is None or len(self._new) <= at_most:
+        if self._at_once is None or len(self._new) <= self._at_once:
             chosen = list(self._new.values())
         else:
-            chosen = heapq.nsmallest(at_most, self._new.values(), key=self.state.policy.rank)
+            chosen = heapq.nsmallest(self._at_once, self._new.values(), key=self.state.policy.rank)
         for bid in chosen:
             del self._new[bid.bid_id]
             self.state.put_bid(bid)
-        return len(self._new)
+        return bool(self._new)
 
     def changes_at(self) -> Instant | None:
         """Return when time alone may next change what is decided; None for never."""
@@ -135,18 +145,18 @@ class Projection:
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def preview(self, container: Container, max_price_micros: int, *, now: Instant) -> Preview:
+    def preview(self, container: Container, max_price_micros: int) -> Preview:
         """Tell what a bid would get if it came now, behind its equals."""
         bid = Bid(_NOBODY, _NOBODY, container.cpu_millis, container.memory_mib, max_price_micros)
-        return self.state.preview(bid, now=now)
+        return self.state.preview(bid, now=self.now())
 
-    def standing(self, bid_id: int, *, now: Instant) -> Standing | None:
+    def standing(self, bid_id: int) -> Standing | None:
         """Tell how a bid stands that is queued; None where it is not, or its time has not come yet."""
         bid = self.state.queued(bid_id)
         rank = self.state.rank(bid_id)
         if bid is None or rank is None:
             return None
-        least = self.state.preview(bid, now=now).min_price_to_run_micros
+        least = self.state.preview(bid, now=self.now()).min_price_to_run_micros
         return Standing(rank, self.state.reason(bid), least)
 
 

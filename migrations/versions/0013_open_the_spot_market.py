@@ -148,7 +148,7 @@ def create_nodes() -> None:
         comment="machines that run leases, each by a backend",
         sqlite_with_rowid=False,
     )
-    op.create_index("nodes_changed", "nodes", ["pool", "changed_seq"])
+    op.create_index("nodes_changed", "nodes", ["pool", "changed_seq", "node"])
 
 
 def rules_of_bids() -> list[sa.CheckConstraint]:
@@ -240,7 +240,7 @@ def create_bids() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("spot_bids_by_owner", "spot_bids", ["username", "bid_id"])
-    op.create_index("spot_bids_changed", "spot_bids", ["pool", "changed_seq"])
+    op.create_index("spot_bids_changed", "spot_bids", ["pool", "changed_seq", "bid_id"])
     op.create_index(
         "spot_bids_expiring",
         "spot_bids",

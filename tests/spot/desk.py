@@ -15,8 +15,7 @@ import sqlalchemy as sa
 from marketplace import ledger, spot
 from marketplace.database import Database, Lane, Limits, log, money
 from marketplace.foundation.errors import Refusal
-from marketplace.spot import tables
-from marketplace.spot.matcher import Matcher
+from marketplace.spot import deciding, tables
 from marketplace.spot.records import BidRecord, LeaseRecord
 from tests.services.clock import SettableClock
 
@@ -27,9 +26,10 @@ UNIT = (1_000, 2_048)
 
 
 @contextlib.asynccontextmanager
-async def opened(database: Database, clock: SettableClock, *, balances: bool = True) -> AsyncIterator[Desk]:
+async def opened(
+    database: Database, clock: SettableClock, *, balances: bool = True, starting: int = 1_000 * CREDIT
+) -> AsyncIterator[Desk]:
     """Open a desk; wallets open with 1 000 credits. Afterwards the books must balance, where nothing else is said."""
-    starting = 1_000 * CREDIT
     handlers = {**ledger.handlers(starting_credits=starting), **spot.handlers(starting_credits=starting)}
     lane = Lane(money.LANE, database, handlers, limits=Limits(max_waiting_seconds=60), clock=clock)
     await lane.start()
@@ -46,7 +46,7 @@ class Desk:
         self.lane = lane
         self.database = database
         self.clock = clock
-        self.matcher = Matcher(spot.DEFAULT_POOL, database, lane, clock=clock)
+        self.projection = spot.Projection(spot.DEFAULT_POOL, clock=clock)
         self._owners = itertools.count(1)
 
     async def run(self, command: Any) -> Any:
@@ -92,7 +92,7 @@ class Desk:
 
     async def match(self) -> None:
         """Let the matcher decide all that is to be decided now."""
-        while not (await self.matcher.step()).is_done:
+        while not (await deciding.step(self.projection, self.database, self.lane)).is_done:
             pass
 
     async def start(self, *bid_ids: int) -> None:
@@ -162,7 +162,7 @@ class Desk:
         return [kind for kind, _ in await self.log()]
 
     async def audit(self) -> list[str]:
-        return list(await self.read(ledger.audit))
+        return [*await self.read(ledger.audit), *await self.read(spot.audit)]
 
     async def everything(self) -> dict[str, list[Any]]:
         """Return every row that the market and the ledger have."""
