@@ -157,7 +157,9 @@ def _check_replay(tx: sa.Connection) -> Iterator[str]:
         if row.topic != happenings.TOPIC:
             continue
         try:
-            replay.run(row.seq, row.at, decode(row.data))
+            said = decode(row.data)
+            proofs.require((row.subject, row.member) == happenings.about(said), "it is about something else")
+            replay.run(row.seq, row.at, said)
         except (Unlawful, KeyError, ValueError, msgspec.MsgspecError) as fault:
             yield f"events: the replay stops at seq {row.seq} ({row.kind}): {fault}"
             return

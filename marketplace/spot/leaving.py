@@ -33,7 +33,7 @@ def stop(book: Book, lease: LeaseRecord, *, cause: Cause, reason: str) -> None:
     said = happenings.ContainerStopRequested(
         lease.pool, lease.bid_id, lease.lease_id, lease.username, lease.node, lease.stop_at, cause, reason
     )
-    book.note(said, lease.bid_id, member=lease.username)
+    book.note(said)
     book.touch_lease(lease)
     book.took(lease.pool)
 
@@ -67,7 +67,7 @@ def evict(
         unit_price=paid,
         for_unit_price=more,
     )
-    book.note(said, lease.bid_id, member=lease.username)
+    book.note(said)
     book.touch_lease(lease)
 
 
@@ -181,7 +181,7 @@ def requeue(
     bid.state, bid.cause, bid.reason = "submitted", cause, reason
     bid.not_before = None if backoff_seconds is None else book.now + backoff_seconds * SECOND
     said = happenings.BidReturned(bid.pool, bid.bid_id, bid.username, cause, reason, bid.not_before)
-    seq = book.note(said, bid.bid_id, member=bid.username)
+    seq = book.note(said)
     if queue_anew:
         bid.queue_seq = seq
     book.touch_bid(bid)
@@ -197,7 +197,7 @@ def _note_uncovered(book: Book, bid: BidRecord, refusal: Refusal) -> None:
         needed=str(refusal.extra.get("needed", "")),
         reason="It is not queued again.",
     )
-    book.note(said, bid.bid_id, member=bid.username)
+    book.note(said)
 
 
 def finish(
@@ -226,5 +226,5 @@ def finish(
         said = happenings.BidCancelled(bid.pool, bid.bid_id, lease_id, bid.username, cause, reason, charged)
     else:
         said = happenings.BidFailed(bid.pool, bid.bid_id, lease_id, bid.username, cause, reason, exit_code, charged)
-    book.note(said, bid.bid_id, member=bid.username)
+    book.note(said)
     book.touch_bid(bid)

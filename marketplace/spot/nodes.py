@@ -116,7 +116,7 @@ def _find(book: Book, pool: str, name: str, provider: str | None) -> NodeRecord 
 
 def _note(book: Book, node: NodeRecord, reason: str) -> None:
     said = happenings.NodeSet(node.pool, node.node, node.state, node.cpu_millis, node.memory_mib, reason)
-    book.note(said, node.node, member=None)
+    book.note(said)
     book.touch_node(node)
 
 

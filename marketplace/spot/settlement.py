@@ -141,10 +141,10 @@ class _Settling:
                 for before, after in pairs
                 if after.paid_micros > before.paid_micros
             }
-            book.note(happenings.LeasesCharged(username, shown(amount), charges), username, member=username)
+            book.note(happenings.LeasesCharged(username, shown(amount), charges))
         if settlement.seconds_left is not None:
             low = happenings.FundsLow(username, shown(settlement.available_micros), settlement.seconds_left)
-            book.note(low, username, member=username)
+            book.note(low)
 
     # ── who has to stop ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -165,7 +165,7 @@ class _Settling:
                 said = happenings.InsufficientFunds(
                     lease.pool, lease.bid_id, lease.lease_id, lease.username, available, owed, reason
                 )
-                book.note(said, lease.bid_id, member=lease.username)
+                book.note(said)
             leaving.stop(book, lease, cause=settled.cause, reason=reason)
         book.close()
 
