@@ -58,11 +58,12 @@ _due = (
         (spot_bids.c.budget_micros - spot_bids.c.charged_micros).label("budget_left_micros"),
     )
     .join(spot_bids, sa.and_(spot_bids.c.pool == leases.c.pool, spot_bids.c.bid_id == leases.c.bid_id))
-    .order_by(leases.c.settle_at, leases.c.username, leases.c.lease_id)
     .limit(_limit)
 )
-_find_due = _due.where(leases.c.settle_at <= _now)
-_find_others = _due.where(leases.c.settle_at > _now, leases.c.username == sa.bindparam("username"))
+_find_due = _due.where(leases.c.settle_at <= _now).order_by(leases.c.settle_at, leases.c.username, leases.c.lease_id)
+_find_others = _due.where(leases.c.settle_at > _now, leases.c.username == sa.bindparam("username")).order_by(
+    leases.c.username, leases.c.lease_id
+)
 MOST_OTHERS = 1_000
 """Leases of a member without money that are settled early, to see which of all has to stop first."""
 
