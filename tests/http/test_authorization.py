@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from litestar.routes import HTTPRoute
@@ -22,27 +22,15 @@ from marketplace.http import callers
 from tests.http import spot_market
 from tests.http.conftest import serving
 from tests.http.keyed import ALL_BUT_ADMIN, Keyed, keyed
+from tests.http.rows import FORBIDDEN, Row
 from tests.http.test_gate import assert_problem
 from tests.services import postgres
 
 MARKET = "/api/v1/hours/markets/default"
 BUY = {"volume": 1, "price": 0, "username": "bob"}
-FORBIDDEN = (403, "forbidden")
 WEBHOOK = {"url": "https://example.org/"}
 HOOK = "/api/v1/webhooks/{webhook_id}"
 NO_HOOK = (404, "events.unknown_webhook")
-SPOT_NODES = spot_market.NODES
-NO_SPOT_BID = (404, "spot.unknown_bid")
-NO_LEASE = (404, "spot.unknown_lease")
-
-
-class Row(NamedTuple):
-    """What a route asks for; a request, about things of bob's; and what ann is told who sends it."""
-
-    scopes: str | None
-    path: str
-    body: Any = None
-    ann: tuple[int, str] | None = None
 
 
 TABLE = {
@@ -121,49 +109,7 @@ TABLE = {
     "GET /api/v1/hours/markets/{market}/allocations": Row("read", f"{MARKET}/allocations?username=bob", ann=FORBIDDEN),
     "GET /api/v1/hours/markets/{market}/candles": Row("read", f"{MARKET}/candles"),
     "GET /api/v1/hours/markets/{market}/preview": Row("read", f"{MARKET}/preview?volume=1&price=1"),
-    # spot
-    "GET /api/v1/spot/bids": Row("read", "/api/v1/spot/bids?username=bob", ann=FORBIDDEN),
-    "POST /api/v1/spot/bids": Row(
-        "trade", "/api/v1/spot/bids", {**spot_market.CONTAINER, "username": "bob"}, FORBIDDEN
-    ),
-    "POST /api/v1/spot/bids/preview": Row(
-        "read", "/api/v1/spot/bids/preview", {**spot_market.CONTAINER, "username": "bob"}, FORBIDDEN
-    ),
-    "GET /api/v1/spot/bids/{bid_id}": Row("read", "/api/v1/spot/bids/{spot_bid_id}", ann=NO_SPOT_BID),
-    "PATCH /api/v1/spot/bids/{bid_id}": Row(
-        "trade", "/api/v1/spot/bids/{spot_bid_id}", {"max_price_per_hour": "4"}, NO_SPOT_BID
-    ),
-    "DELETE /api/v1/spot/bids/{bid_id}": Row("trade", "/api/v1/spot/bids/{spot_bid_id}", ann=NO_SPOT_BID),
-    "GET /api/v1/spot/leases": Row("read", "/api/v1/spot/leases?username=bob", ann=FORBIDDEN),
-    "GET /api/v1/spot/leases/{lease_id}": Row("read", "/api/v1/spot/leases/{lease_id}", ann=NO_LEASE),
-    "DELETE /api/v1/spot/leases/{lease_id}": Row("trade", "/api/v1/spot/leases/{lease_id}", ann=NO_LEASE),
-    "POST /api/v1/spot/leases/{lease_id}/simulate-eviction": Row(
-        "admin", "/api/v1/spot/leases/{lease_id}/simulate-eviction"
-    ),
-    "GET /api/v1/spot/leases/{lease_id}/logs": Row("read", "/api/v1/spot/leases/{lease_id}/logs", ann=NO_LEASE),
-    "GET /api/v1/spot/leases/{lease_id}/bill": Row("read", "/api/v1/spot/leases/{lease_id}/bill", ann=NO_LEASE),
-    "GET /api/v1/spot/bills": Row("read", "/api/v1/spot/bills?username=bob", ann=FORBIDDEN),
-    "GET /api/v1/spot/leases/{lease_id}/notice": Row(
-        None, "/api/v1/spot/leases/{noticed_lease_id}/notice?secret={secret}"
-    ),
-    "GET /api/v1/spot/pools": Row("read", "/api/v1/spot/pools"),
-    "POST /api/v1/spot/pools": Row("admin", "/api/v1/spot/pools", {"pool": "p{number}"}),
-    "GET /api/v1/spot/pools/{pool}": Row("read", "/api/v1/spot/pools/default"),
-    "PATCH /api/v1/spot/pools/{pool}": Row("admin", "/api/v1/spot/pools/default", {"margin_basis_points": 500}),
-    "GET /api/v1/spot/pools/{pool}/nodes": Row("read", SPOT_NODES),
-    "POST /api/v1/spot/pools/{pool}/nodes": Row("admin", SPOT_NODES, {**spot_market.NODE, "node": "m{number}"}),
-    "GET /api/v1/spot/pools/{pool}/nodes/{node}": Row("read", f"{SPOT_NODES}/{{node}}"),
-    "PATCH /api/v1/spot/pools/{pool}/nodes/{node}": Row(
-        "supply", f"{SPOT_NODES}/{{node}}", {"state": "draining"}, (404, "spot.unknown_node")
-    ),
-    "DELETE /api/v1/spot/pools/{pool}/nodes/{node}": Row(
-        "supply", f"{SPOT_NODES}/{{node}}", ann=(404, "spot.unknown_node")
-    ),
-    "GET /api/v1/spot/pools/{pool}/price": Row("read", "/api/v1/spot/pools/default/price"),
-    "GET /api/v1/spot/pools/{pool}/prices": Row("read", "/api/v1/spot/pools/default/prices"),
-    "GET /api/v1/spot/pools/{pool}/candles": Row("read", "/api/v1/spot/pools/default/candles?limit=2"),
-    "GET /api/v1/spot/pools/{pool}/percentiles": Row("read", "/api/v1/spot/pools/default/percentiles"),
-    "GET /api/v1/spot/pools/{pool}/utilisation": Row("read", "/api/v1/spot/pools/default/utilisation"),
+    **spot_market.TABLE,
     # addresses
     "POST /api/v1/ip/allocate": Row(
         "trade", "/api/v1/ip/allocate", {"vm_id": "{vm_id}"}, (409, "addresses.vm_of_another")
