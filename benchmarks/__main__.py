@@ -20,6 +20,8 @@ from benchmarks import (
     pools,
     profiles,
     report,
+    settling,
+    spot,
     stage,
     tailing,
     transfers,
@@ -44,9 +46,12 @@ ROWS: Mapping[str, Callable[..., Row]] = {
     "network-sizes": pools.sizes,
     "transfers": transfers.among_many,
     "transfers-hot": transfers.between_two,
+    "settle": settling.leases,
     "plan": placement.scratch,
     "plan-growth": placement.growth,
     "plan-bid": placement.one_bid,
+    "spot-running": spot.bids_to_running,
+    "spot-matched": spot.request_to_matched,
 }
 
 

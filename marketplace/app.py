@@ -46,6 +46,10 @@ from marketplace.http.telemetry import Telemetry
 from marketplace.identity import routes as identity_routes
 from marketplace.ledger import meters as ledger_meters
 from marketplace.ledger import routes as ledger_routes
+from marketplace.spot import meters as spot_meters
+from marketplace.spot import pool_routes as spot_pool_routes
+from marketplace.spot import routes as spot_routes
+from marketplace.spot.watching import Watch
 
 SETTINGS_VARIABLE = "MARKETPLACE_CONFIG_JSON"
 """How the server's processes are told their settings."""
@@ -59,6 +63,8 @@ HANDLERS = (
     *events_routes.HANDLERS,
     *identity_routes.HANDLERS,
     *webhook_routes.HANDLERS,
+    *spot_routes.HANDLERS,
+    *spot_pool_routes.HANDLERS,
     health.livez,
     health.readyz,
     health.metrics,
@@ -76,6 +82,7 @@ def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Lit
     # Without keys there is no guard at all, and nothing to pay for it.
     authentication = identity.Authentication(service.database) if settings.auth == "keys" else None
     limit = _rate_limit(settings)
+    watch = Watch(service.database)
     app = Litestar(
         route_handlers=[*HANDLERS, *extra_handlers],
         guards=[callers.Guard(authentication, limit)] if authentication else [],
@@ -84,8 +91,14 @@ def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Lit
         state=State(
             {
                 http_resources.STATE: service,
-                health.METERS: (addresses_meters.read, events_meters.read, ledger_meters.read),
+                health.METERS: (
+                    addresses_meters.read,
+                    events_meters.read,
+                    ledger_meters.read,
+                    spot_meters.Meters(service.database, watch).read,
+                ),
                 ledger_routes.ASSETS: {},
+                spot_routes.WATCH: watch,
             }
         ),
         lifespan=[lambda app: _running(app, service, authentication)],

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 import structlog
 from prometheus_client import Counter, Histogram
 
-from marketplace import addresses, events, hours, identity, ledger
+from marketplace import addresses, events, hours, identity, ledger, spot
 from marketplace.database import Apply, Database, Lane, Limits, locking, money, open_database, schema
 from marketplace.database.upkeep import Forget
 from marketplace.events import jobs as events_jobs
@@ -23,24 +23,27 @@ from marketplace.hours import jobs as hours_jobs
 from marketplace.http import logs
 from marketplace.http.resources import Resources
 from marketplace.ledger import jobs as ledger_jobs
+from marketplace.spot import jobs as spot_jobs
 
 LANES = (hours.LANE, addresses.LANE, money.LANE)
 
 
 def handlers(settings: Settings) -> Mapping[str, Mapping[type, Apply]]:
     """Return for every lane the functions that run its commands."""
+    starting_credits = ledger.starting_credits(settings.starting_credits)
     return {
         hours.LANE: hours.handlers(),
         addresses.LANE: addresses.handlers(),
         money.LANE: {
             **events.handlers(),
             **identity.handlers(),
-            **ledger.handlers(starting_credits=ledger.starting_credits(settings.starting_credits)),
+            **ledger.handlers(starting_credits=starting_credits),
+            **spot.handlers(starting_credits=starting_credits),
         },
     }
 
 
-KINDS = events.Kinds([*hours.KINDS, *addresses.KINDS, *ledger.KINDS, *identity.KINDS, *events.KINDS])
+KINDS = events.Kinds([*hours.KINDS, *addresses.KINDS, *spot.KINDS, *ledger.KINDS, *identity.KINDS, *events.KINDS])
 """Every kind of event that there is."""
 
 
@@ -52,11 +55,13 @@ async def forget_old_answers(_database: Database, lane: Lane) -> int:
     return count
 
 
-def jobs(settings: Settings) -> list[tuple[str, Job]]:
+def jobs(service: Resources) -> list[tuple[str, Job]]:
     """Return every module's jobs, with the lane that each writes to; and what is done for every lane."""
+    settings = service.settings
     of_modules = [
         *((hours.LANE, job) for job in hours_jobs.JOBS),
         *((money.LANE, job) for job in ledger_jobs.JOBS),
+        *((money.LANE, job) for job in spot_jobs.of_market(settings, service.lanes[addresses.LANE])),
     ]
     of_lanes = [
         (lane, job)
@@ -132,7 +137,7 @@ async def check_schema(settings: Settings, database: Database) -> None:
 async def run_jobs(service: Resources, *, stop: asyncio.Event) -> None:
     """Run every module's jobs, each on its clock, until `stop` is set; a step that has begun is finished."""
     async with asyncio.TaskGroup() as group:
-        for lane, job in jobs(service.settings):
+        for lane, job in jobs(service):
             group.create_task(_repeat(job, service.database, service.lanes[lane], stop), name=f"job {job.name}")
 
 
@@ -183,7 +188,7 @@ async def _work(service: Resources) -> None:
     stop = asyncio.Event()
     with _stopping(stop):
         async with running(service):
-            log.info("worker_started", jobs=[job.name for _, job in jobs(service.settings)])
+            log.info("worker_started", jobs=[job.name for _, job in jobs(service)])
             await run_jobs(service, stop=stop)
     log.info("worker_stopped")
 

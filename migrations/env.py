@@ -11,9 +11,11 @@ from alembic import context
 import marketplace.addresses.tables
 import marketplace.database.log
 import marketplace.database.money
+import marketplace.events.tables
 import marketplace.hours.tables
 import marketplace.identity.tables
-import marketplace.ledger.tables  # noqa: F401  (they declare their tables)
+import marketplace.ledger.tables
+import marketplace.spot.tables  # noqa: F401  (they declare their tables)
 from marketplace.database.engine import open_database
 from marketplace.database.metadata import BY_TRIGGER, metadata
 

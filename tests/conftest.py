@@ -185,12 +185,12 @@ async def addresses_lane(database: Database, clock: Callable[[], int]) -> AsyncI
 
 @pytest.fixture
 async def money_lane(database: Database, clock: Callable[[], int]) -> AsyncIterator[Lane]:
-    """The started lane of the ledger and of webhooks on the settable clock, with a made-up module that holds money."""
-    from marketplace import events, ledger
+    """The started lane of ledger, webhooks and spot market on the settable clock, with a made-up module besides."""
+    from marketplace import events, ledger, spot
     from marketplace.database import Lane, Limits, money
     from tests.ledger import house
 
-    handlers = {**events.handlers(), **ledger.handlers(), **house.handlers()}
+    handlers = {**events.handlers(), **ledger.handlers(), **spot.handlers(), **house.handlers()}
     lane = Lane(money.LANE, database, handlers, limits=Limits(max_waiting_seconds=60), clock=clock)
     await lane.start()
     yield lane

@@ -49,11 +49,11 @@ async def find_faults(settings: Settings) -> list[str]:
 
 async def _audit(settings: Settings) -> tuple[list[str], str]:
     """Return the faults, and how much was looked at, as one snapshot has it."""
-    from marketplace import addresses, hours, identity, ledger
+    from marketplace import addresses, hours, identity, ledger, spot
 
     async with opened(settings) as database:
         await require_schema(database)
-        audits = (hours.audit, addresses.audit, identity.audit, ledger.audit)
+        audits = (hours.audit, addresses.audit, identity.audit, ledger.audit, spot.audit)
         return await database.report(lambda tx: ([fault for audit in audits for fault in audit(tx)], _size(tx)))
 
 

@@ -59,9 +59,10 @@ def report(
 
 def _readers() -> dict[str, Callable[..., Rows]]:
     """Return every report with the function that reads it."""
-    from marketplace import addresses, events, hours, ledger
+    from marketplace import addresses, events, hours, ledger, spot
 
-    return {name: module.read_report for module in (hours, addresses, ledger, events) for name in module.REPORTS}
+    modules = (hours, addresses, ledger, events, spot)
+    return {name: module.read_report for module in modules for name in module.REPORTS}
 
 
 async def _read(settings: Settings, name: str, *, limit: int) -> Rows:

@@ -11,17 +11,22 @@ import marketplace
 from marketplace.cli import (
     databases,
     demo,
+    demo_spot,
     ip,
     keys,
     log,
     reports,
     serving,
     simulation,
+    spot,
+    spot_bills,
+    spot_pools,
     terminal,
     trading,
     wallet,
     webhooks,
 )
+from marketplace.cli.simulation import spot as simulated_spot
 
 HELP_COLUMNS = 120
 
@@ -35,7 +40,6 @@ _GROUPS: dict[Group, list[Callable[..., object]]] = {
     SERVING: [serving.serve, serving.work],
     TRADING: [trading.buy, trading.sell],
     LOOKING: [trading.allocation, trading.book, trading.bids, log.log, reports.report],
-    TRYING: [demo.demo, simulation.simulate],
 }
 
 
@@ -72,6 +76,9 @@ def make_app() -> App:
     pool.command(ip.list_, name="list")
     app.command(pool)
     app.command(_wallets())
+    app.command(_spot())
+    for tried in _tries():
+        app.command(tried)
     hooks = App(name="webhooks", help="Have what happens sent to a URL.", group=LOOKING)
     for hook_command in (
         *(webhooks.add, webhooks.change, webhooks.enable, webhooks.disable, webhooks.remove, webhooks.rotate),
@@ -90,6 +97,37 @@ def _wallets() -> App:
         wallets.command(command)
     wallets.command(wallet.set_, name="set")
     return wallets
+
+
+def _spot() -> App:
+    market = App(name="spot", help="Run containers for as long as nobody pays more.", group=TRADING)
+    for command in (spot.bid, spot.preview, spot.show, spot.amend, spot.cancel, spot.leases, spot.logs, spot.evict):
+        market.command(command)
+    market.command(spot.list_, name="list")
+    for pool_command in (
+        *(
+            spot_bills.bill,
+            spot_bills.bills,
+            spot_pools.pools,
+            spot_pools.price,
+            spot_pools.prices,
+            spot_pools.nodes,
+            spot_pools.add_node,
+        ),
+        *(spot_pools.cordon, spot_pools.drain, spot_pools.uncordon, spot_pools.remove_node),
+    ):
+        market.command(pool_command)
+    return market
+
+
+def _tries() -> tuple[App, App]:
+    played = App(name="demo", help="Play a small example against a real server of its own.", group=TRYING)
+    played.default(demo.demo)
+    played.command(demo_spot.demo_spot, name="spot")
+    simulated = App(name="simulate", help="Let a crowd trade on a real server, and audit the books.", group=TRYING)
+    simulated.default(simulation.simulate)
+    simulated.command(simulated_spot.simulate_spot, name="spot")
+    return played, simulated
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import inspect
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from typing import Any, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 import httpx
 
 from marketplace.client import address_calls, calls, event_calls, identity_calls, wallet_calls, webhook_calls
 from marketplace.client.exchange import DEFAULT_RETRY, Patience, Retry, converse
+from marketplace.client.methods import async_pages, awaited, now, pages
 from marketplace.client.requests import Call, Listing
+from marketplace.client.spot_methods import AsyncSpotMethods, SpotMethods
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -26,51 +25,7 @@ TIMEOUT_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
 
 
-def _with_self(method: Callable[P, T], describe: Callable[..., object], *, returns: str) -> Callable[P, T]:
-    """Give the method the description's parameters behind `self` and its own answer, for `help()` and editors."""
-    described = inspect.signature(describe)
-    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-    row = str(described.return_annotation).partition("[")[2].removesuffix("]")
-    signature = described.replace(
-        parameters=[own, *described.parameters.values()], return_annotation=returns.format(row)
-    )
-    method.__signature__ = signature  # type: ignore[attr-defined]
-    return method
-
-
-def _now(describe: Callable[P, Call[T]]) -> Callable[Concatenate[Client, P], T]:
-    @functools.wraps(describe)
-    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self.send(describe(*args, **kwargs))
-
-    return _with_self(method, describe, returns="{}")
-
-
-def _pages(describe: Callable[P, Listing[T]]) -> Callable[Concatenate[Client, P], Iterator[T]]:
-    @functools.wraps(describe)
-    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        return self.iterate(describe(*args, **kwargs))
-
-    return _with_self(method, describe, returns="Iterator[{}]")
-
-
-def _awaited(describe: Callable[P, Call[T]]) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
-    @functools.wraps(describe)
-    async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self.send(describe(*args, **kwargs))
-
-    return _with_self(method, describe, returns="{}")
-
-
-def _async_pages(describe: Callable[P, Listing[T]]) -> Callable[Concatenate[AsyncClient, P], AsyncIterator[T]]:
-    @functools.wraps(describe)
-    def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
-        return self.iterate(describe(*args, **kwargs))
-
-    return _with_self(method, describe, returns="AsyncIterator[{}]")
-
-
-class Client:
+class Client(SpotMethods):
     """Talks to a marketplace, one call at a time; threads may share it."""
 
     def __init__(
@@ -97,71 +52,71 @@ class Client:
             trust_env=_needs_proxy(url),
         )
 
-    buy = _now(calls.buy)
-    sell = _now(calls.sell)
-    allocation = _now(calls.allocation)
-    markets = _pages(calls.markets)
-    market = _now(calls.market)
-    create_market = _now(calls.create_market)
-    open_market = _now(calls.open_market)
-    close_market = _now(calls.close_market)
-    place_bid = _now(calls.place_bid)
-    bid = _now(calls.bid)
-    bids = _pages(calls.bids)
-    cancel_bid = _now(calls.cancel_bid)
-    amend_bid = _now(calls.amend_bid)
-    add_supply = _now(calls.add_supply)
-    supply = _now(calls.supply)
-    supplies = _pages(calls.supplies)
-    withdraw_supply = _now(calls.withdraw_supply)
-    run_orders = _now(calls.run_orders)
-    book = _now(calls.book)
-    fills = _pages(calls.fills)
-    allocations = _pages(calls.allocations)
-    candles = _now(calls.candles)
-    preview = _now(calls.preview)
-    events = _pages(event_calls.list_events)
-    events_page = _now(event_calls.events_page)
-    follow_events = _pages(event_calls.follow_events)
-    allocate_ip = _now(address_calls.allocate_ip)
-    allocate_ips = _now(address_calls.allocate_ips)
-    release_ip = _now(address_calls.release_ip)
-    release_address = _now(address_calls.release_address)
-    release_ips = _now(address_calls.release_ips)
-    assigned_ip = _now(address_calls.assigned_ip)
-    assigned_ips = _pages(address_calls.assigned_ips)
-    ip_stats = _now(address_calls.ip_stats)
-    reconcile_ips = _now(address_calls.reconcile_ips)
-    networks = _pages(address_calls.networks)
-    network = _now(address_calls.network)
-    reserved_ranges = _now(address_calls.reserved_ranges)
-    create_network = _now(address_calls.create_network)
-    delete_network = _now(address_calls.delete_network)
-    me = _now(identity_calls.me)
-    members = _pages(identity_calls.members)
-    member = _now(identity_calls.member)
-    create_member = _now(identity_calls.create_member)
-    keys = _pages(identity_calls.keys)
-    key = _now(identity_calls.key)
-    create_key = _now(identity_calls.create_key)
-    revoke_key = _now(identity_calls.revoke_key)
-    wallet = _now(wallet_calls.wallet)
-    statement = _pages(wallet_calls.statement)
-    deposit = _now(wallet_calls.deposit)
-    withdraw = _now(wallet_calls.withdraw)
-    transfer = _now(wallet_calls.transfer)
-    set_wallet = _now(wallet_calls.set_wallet)
-    assets = _pages(wallet_calls.assets)
-    add_asset = _now(wallet_calls.add_asset)
-    create_webhook = _now(webhook_calls.create_webhook)
-    webhooks = _pages(webhook_calls.webhooks_of)
-    webhook = _now(webhook_calls.webhook)
-    change_webhook = _now(webhook_calls.change_webhook)
-    delete_webhook = _now(webhook_calls.delete_webhook)
-    rotate_webhook = _now(webhook_calls.rotate_webhook)
-    try_webhook = _now(webhook_calls.try_webhook)
-    webhook_deliveries = _pages(webhook_calls.webhook_deliveries)
-    replay_events = _now(webhook_calls.replay_events)
+    buy = now(calls.buy)
+    sell = now(calls.sell)
+    allocation = now(calls.allocation)
+    markets = pages(calls.markets)
+    market = now(calls.market)
+    create_market = now(calls.create_market)
+    open_market = now(calls.open_market)
+    close_market = now(calls.close_market)
+    place_bid = now(calls.place_bid)
+    bid = now(calls.bid)
+    bids = pages(calls.bids)
+    cancel_bid = now(calls.cancel_bid)
+    amend_bid = now(calls.amend_bid)
+    add_supply = now(calls.add_supply)
+    supply = now(calls.supply)
+    supplies = pages(calls.supplies)
+    withdraw_supply = now(calls.withdraw_supply)
+    run_orders = now(calls.run_orders)
+    book = now(calls.book)
+    fills = pages(calls.fills)
+    allocations = pages(calls.allocations)
+    candles = now(calls.candles)
+    preview = now(calls.preview)
+    events = pages(event_calls.list_events)
+    events_page = now(event_calls.events_page)
+    follow_events = pages(event_calls.follow_events)
+    allocate_ip = now(address_calls.allocate_ip)
+    allocate_ips = now(address_calls.allocate_ips)
+    release_ip = now(address_calls.release_ip)
+    release_address = now(address_calls.release_address)
+    release_ips = now(address_calls.release_ips)
+    assigned_ip = now(address_calls.assigned_ip)
+    assigned_ips = pages(address_calls.assigned_ips)
+    ip_stats = now(address_calls.ip_stats)
+    reconcile_ips = now(address_calls.reconcile_ips)
+    networks = pages(address_calls.networks)
+    network = now(address_calls.network)
+    reserved_ranges = now(address_calls.reserved_ranges)
+    create_network = now(address_calls.create_network)
+    delete_network = now(address_calls.delete_network)
+    me = now(identity_calls.me)
+    members = pages(identity_calls.members)
+    member = now(identity_calls.member)
+    create_member = now(identity_calls.create_member)
+    keys = pages(identity_calls.keys)
+    key = now(identity_calls.key)
+    create_key = now(identity_calls.create_key)
+    revoke_key = now(identity_calls.revoke_key)
+    wallet = now(wallet_calls.wallet)
+    statement = pages(wallet_calls.statement)
+    deposit = now(wallet_calls.deposit)
+    withdraw = now(wallet_calls.withdraw)
+    transfer = now(wallet_calls.transfer)
+    set_wallet = now(wallet_calls.set_wallet)
+    assets = pages(wallet_calls.assets)
+    add_asset = now(wallet_calls.add_asset)
+    create_webhook = now(webhook_calls.create_webhook)
+    webhooks = pages(webhook_calls.webhooks_of)
+    webhook = now(webhook_calls.webhook)
+    change_webhook = now(webhook_calls.change_webhook)
+    delete_webhook = now(webhook_calls.delete_webhook)
+    rotate_webhook = now(webhook_calls.rotate_webhook)
+    try_webhook = now(webhook_calls.try_webhook)
+    webhook_deliveries = pages(webhook_calls.webhook_deliveries)
+    replay_events = now(webhook_calls.replay_events)
 
     def send(self, call: Call[T]) -> T:
         """Carry out a call. Raises MarketplaceError."""
@@ -202,7 +157,7 @@ class Client:
             return error
 
 
-class AsyncClient:
+class AsyncClient(AsyncSpotMethods):
     """Talks to a marketplace from asyncio; up to `connections` calls run side by side, the others wait their turn."""
 
     def __init__(
@@ -231,71 +186,71 @@ class AsyncClient:
             trust_env=_needs_proxy(url),
         )
 
-    buy = _awaited(calls.buy)
-    sell = _awaited(calls.sell)
-    allocation = _awaited(calls.allocation)
-    markets = _async_pages(calls.markets)
-    market = _awaited(calls.market)
-    create_market = _awaited(calls.create_market)
-    open_market = _awaited(calls.open_market)
-    close_market = _awaited(calls.close_market)
-    place_bid = _awaited(calls.place_bid)
-    bid = _awaited(calls.bid)
-    bids = _async_pages(calls.bids)
-    cancel_bid = _awaited(calls.cancel_bid)
-    amend_bid = _awaited(calls.amend_bid)
-    add_supply = _awaited(calls.add_supply)
-    supply = _awaited(calls.supply)
-    supplies = _async_pages(calls.supplies)
-    withdraw_supply = _awaited(calls.withdraw_supply)
-    run_orders = _awaited(calls.run_orders)
-    book = _awaited(calls.book)
-    fills = _async_pages(calls.fills)
-    allocations = _async_pages(calls.allocations)
-    candles = _awaited(calls.candles)
-    preview = _awaited(calls.preview)
-    events = _async_pages(event_calls.list_events)
-    events_page = _awaited(event_calls.events_page)
-    follow_events = _async_pages(event_calls.follow_events)
-    allocate_ip = _awaited(address_calls.allocate_ip)
-    allocate_ips = _awaited(address_calls.allocate_ips)
-    release_ip = _awaited(address_calls.release_ip)
-    release_address = _awaited(address_calls.release_address)
-    release_ips = _awaited(address_calls.release_ips)
-    assigned_ip = _awaited(address_calls.assigned_ip)
-    assigned_ips = _async_pages(address_calls.assigned_ips)
-    ip_stats = _awaited(address_calls.ip_stats)
-    reconcile_ips = _awaited(address_calls.reconcile_ips)
-    networks = _async_pages(address_calls.networks)
-    network = _awaited(address_calls.network)
-    reserved_ranges = _awaited(address_calls.reserved_ranges)
-    create_network = _awaited(address_calls.create_network)
-    delete_network = _awaited(address_calls.delete_network)
-    me = _awaited(identity_calls.me)
-    members = _async_pages(identity_calls.members)
-    member = _awaited(identity_calls.member)
-    create_member = _awaited(identity_calls.create_member)
-    keys = _async_pages(identity_calls.keys)
-    key = _awaited(identity_calls.key)
-    create_key = _awaited(identity_calls.create_key)
-    revoke_key = _awaited(identity_calls.revoke_key)
-    wallet = _awaited(wallet_calls.wallet)
-    statement = _async_pages(wallet_calls.statement)
-    deposit = _awaited(wallet_calls.deposit)
-    withdraw = _awaited(wallet_calls.withdraw)
-    transfer = _awaited(wallet_calls.transfer)
-    set_wallet = _awaited(wallet_calls.set_wallet)
-    assets = _async_pages(wallet_calls.assets)
-    add_asset = _awaited(wallet_calls.add_asset)
-    create_webhook = _awaited(webhook_calls.create_webhook)
-    webhooks = _async_pages(webhook_calls.webhooks_of)
-    webhook = _awaited(webhook_calls.webhook)
-    change_webhook = _awaited(webhook_calls.change_webhook)
-    delete_webhook = _awaited(webhook_calls.delete_webhook)
-    rotate_webhook = _awaited(webhook_calls.rotate_webhook)
-    try_webhook = _awaited(webhook_calls.try_webhook)
-    webhook_deliveries = _async_pages(webhook_calls.webhook_deliveries)
-    replay_events = _awaited(webhook_calls.replay_events)
+    buy = awaited(calls.buy)
+    sell = awaited(calls.sell)
+    allocation = awaited(calls.allocation)
+    markets = async_pages(calls.markets)
+    market = awaited(calls.market)
+    create_market = awaited(calls.create_market)
+    open_market = awaited(calls.open_market)
+    close_market = awaited(calls.close_market)
+    place_bid = awaited(calls.place_bid)
+    bid = awaited(calls.bid)
+    bids = async_pages(calls.bids)
+    cancel_bid = awaited(calls.cancel_bid)
+    amend_bid = awaited(calls.amend_bid)
+    add_supply = awaited(calls.add_supply)
+    supply = awaited(calls.supply)
+    supplies = async_pages(calls.supplies)
+    withdraw_supply = awaited(calls.withdraw_supply)
+    run_orders = awaited(calls.run_orders)
+    book = awaited(calls.book)
+    fills = async_pages(calls.fills)
+    allocations = async_pages(calls.allocations)
+    candles = awaited(calls.candles)
+    preview = awaited(calls.preview)
+    events = async_pages(event_calls.list_events)
+    events_page = awaited(event_calls.events_page)
+    follow_events = async_pages(event_calls.follow_events)
+    allocate_ip = awaited(address_calls.allocate_ip)
+    allocate_ips = awaited(address_calls.allocate_ips)
+    release_ip = awaited(address_calls.release_ip)
+    release_address = awaited(address_calls.release_address)
+    release_ips = awaited(address_calls.release_ips)
+    assigned_ip = awaited(address_calls.assigned_ip)
+    assigned_ips = async_pages(address_calls.assigned_ips)
+    ip_stats = awaited(address_calls.ip_stats)
+    reconcile_ips = awaited(address_calls.reconcile_ips)
+    networks = async_pages(address_calls.networks)
+    network = awaited(address_calls.network)
+    reserved_ranges = awaited(address_calls.reserved_ranges)
+    create_network = awaited(address_calls.create_network)
+    delete_network = awaited(address_calls.delete_network)
+    me = awaited(identity_calls.me)
+    members = async_pages(identity_calls.members)
+    member = awaited(identity_calls.member)
+    create_member = awaited(identity_calls.create_member)
+    keys = async_pages(identity_calls.keys)
+    key = awaited(identity_calls.key)
+    create_key = awaited(identity_calls.create_key)
+    revoke_key = awaited(identity_calls.revoke_key)
+    wallet = awaited(wallet_calls.wallet)
+    statement = async_pages(wallet_calls.statement)
+    deposit = awaited(wallet_calls.deposit)
+    withdraw = awaited(wallet_calls.withdraw)
+    transfer = awaited(wallet_calls.transfer)
+    set_wallet = awaited(wallet_calls.set_wallet)
+    assets = async_pages(wallet_calls.assets)
+    add_asset = awaited(wallet_calls.add_asset)
+    create_webhook = awaited(webhook_calls.create_webhook)
+    webhooks = async_pages(webhook_calls.webhooks_of)
+    webhook = awaited(webhook_calls.webhook)
+    change_webhook = awaited(webhook_calls.change_webhook)
+    delete_webhook = awaited(webhook_calls.delete_webhook)
+    rotate_webhook = awaited(webhook_calls.rotate_webhook)
+    try_webhook = awaited(webhook_calls.try_webhook)
+    webhook_deliveries = async_pages(webhook_calls.webhook_deliveries)
+    replay_events = awaited(webhook_calls.replay_events)
 
     async def send(self, call: Call[T]) -> T:
         """Carry out a call. Raises MarketplaceError."""

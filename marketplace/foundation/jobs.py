@@ -11,6 +11,8 @@ import msgspec
 class Job(msgspec.Struct, frozen=True):
     """A step that is run every `every_seconds`, by any number of processes at once: it must be safe to run twice.
 
+    One that watches for something may go on for as long as the process does; it is begun anew when it ends.
+
     `run(database, lane)` reads from the one and writes through the other, which is the lane of its module.
     """
 

@@ -83,6 +83,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     deliveries_kept_days: Annotated[int, Meta(ge=1, le=36_500)] = 30
     """How long it is told what became of a delivery to a webhook."""
 
+    public_url: str | None = None
+    """Where containers reach this service, as `https://host[:port]`: they are told where to ask for their notice."""
+    spot_logs_kept_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
+    """How long a container that has ended is kept for its log."""
+
     jobs: bool | None = None
     """Run the timed jobs inside `serve`; left out, on the embedded database only."""
     debug: bool = False
@@ -104,7 +109,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if self.events_archive is not None and not self.events_archive.is_dir():
             raise ValueError(f"events_archive must be a folder that is there, and {self.events_archive} is none")
         for origin in self.cors_origins:
-            _check_origin(origin)
+            _check_origin("cors_origins takes origins", origin)
+        if self.public_url is not None:
+            _check_origin("public_url is an origin", self.public_url)
         subnet = networks.parse_network(self.network or networks.DEFAULT_NETWORK)
         if self.gateway is not None:
             networks.parse_gateway(self.gateway, subnet)
@@ -182,10 +189,10 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
-def _check_origin(origin: str) -> None:
+def _check_origin(what: str, origin: str) -> None:
     parts = urlsplit(origin)
     if parts.scheme not in ("http", "https") or not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}":
-        raise ValueError(f"cors_origins takes origins such as https://example.org, not {origin!r}")
+        raise ValueError(f"{what} such as https://example.org, not {origin!r}")
 
 
 def _sentence(message: str) -> str:

@@ -19,7 +19,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import ParameterKwarg
 
 from marketplace.foundation import errors
-from marketplace.wire import limits
+from marketplace.wire import limits, spot, spot_pools
 from marketplace.wire.problems import MEDIA_TYPE
 
 log = structlog.get_logger(__name__)
@@ -136,8 +136,10 @@ def explain(error: msgspec.MsgspecError | UnicodeDecodeError, *, part: str = "bo
     """Turn what msgspec says of an input into a refusal that names the field."""
     if not isinstance(error, msgspec.ValidationError):
         return errors.Invalid(f"The {part} is not valid JSON: {_lower_first(str(error))}.")
-    message, _, path = str(error).partition(" - at `$")
-    field = path.rstrip("`").removeprefix(".")
+    message, _, path = str(error).partition(" - at `")
+    if path.startswith("key` in `"):
+        message, path = f"the name of a member: {_SHAPES.get(message, message)}", path.removeprefix("key` in `")
+    field = path.rstrip("`").removeprefix("$").removeprefix(".")
     for beginning in ("Object missing required field `", "Object contains unknown field `"):
         if message.startswith(beginning):
             name = message.removeprefix(beginning).rstrip("`")
@@ -242,6 +244,12 @@ def _shapes() -> dict[str, str]:
         limits.UsernameInPath,
         limits.Amount,
         limits.Reference,
+        spot.Image,
+        spot.Price,
+        spot.Budget,
+        spot.Word,
+        spot.Variable,
+        spot_pools.Name,
     )
     metas = [get_args(annotated)[1] for annotated in shaped]
     return {f"Expected `str` matching regex {meta.pattern!r}": f"expected {meta.description}" for meta in metas}

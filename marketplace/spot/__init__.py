@@ -1,4 +1,138 @@
 """The spot market: containers that run until somebody pays more, on nodes of limited room, billed by the second.
 
-So far it has its rules (`placement`, `pricing`, `metering`) and its backends, where containers run (`compute`).
+How a bid goes: `routes` parse it and hand `PlaceBid` to the lane `money`; the lane calls `service.apply` with all that
+waited together; `book` reads what they need and holds the money, and the bid is in the log. Outside of the lane a
+`projection` of its pool has caught up with it and decides by the rule (`placement`) who runs where; that comes back as
+`ApplyPlan`. Then `jobs` start and stop containers by the backends (`compute`) and record what came of it.
+
+    commands        PlaceBid AmendBid CancelBid StopLease EvictLease, OpenPool SetPool, AddNode SetNode RemoveNode
+    of the matcher  ApplyPlan
+    of the nodes    ClaimNodes Heartbeat RecordStarted RecordFailed RecordTry RecordEnded RecordClean
+    of the clock    ExpireBids StopOverdue LoseNodes Settle
+    Projection      a pool in memory, kept up: rank, reason, preview
+    deciding        one step of matching a pool
+    bills           lease_bill monthly_bill monthly_sum
+    reports         REPORTS read_report
+    handlers()      what the lane needs to run the commands
+    audit           proves the books
 """
+
+from marketplace.spot.audit import audit
+from marketplace.spot.commands import (
+    DEFAULT_POOL,
+    MAX_COMMAND_BYTES,
+    MAX_FAILURES,
+    MAX_PRICE_MICROS,
+    MAX_SECONDS,
+    SETTLE_SECONDS,
+    STOP_GRACE_SECONDS,
+    AddNode,
+    AmendBid,
+    ApplyPlan,
+    BidState,
+    CancelBid,
+    Cause,
+    ClaimedNode,
+    ClaimNodes,
+    Container,
+    EvictLease,
+    ExpireBids,
+    Heartbeat,
+    LeaseState,
+    LoseNodes,
+    NodeRow,
+    NodeState,
+    OnEviction,
+    OpenPool,
+    PlaceBid,
+    Placed,
+    PlannedEviction,
+    PlannedStart,
+    Pool,
+    RecordClean,
+    RecordEnded,
+    RecordFailed,
+    RecordStarted,
+    RecordTry,
+    RemoveNode,
+    SetNode,
+    SetPool,
+    Settle,
+    StopLease,
+    StopOverdue,
+    Wish,
+)
+from marketplace.spot.happenings import KINDS, TOPIC
+from marketplace.spot.invoices import (
+    LeaseBill,
+    Month,
+    MonthlyLine,
+    MonthlySum,
+    lease_bill,
+    monthly_bill,
+    monthly_sum,
+)
+from marketplace.spot.model import Policy
+from marketplace.spot.projection import Projection
+from marketplace.spot.reports import REPORTS, read_report
+from marketplace.spot.service import handlers
+
+__all__ = [
+    "DEFAULT_POOL",
+    "KINDS",
+    "MAX_COMMAND_BYTES",
+    "MAX_FAILURES",
+    "MAX_PRICE_MICROS",
+    "MAX_SECONDS",
+    "REPORTS",
+    "SETTLE_SECONDS",
+    "STOP_GRACE_SECONDS",
+    "TOPIC",
+    "AddNode",
+    "AmendBid",
+    "ApplyPlan",
+    "BidState",
+    "CancelBid",
+    "Cause",
+    "ClaimNodes",
+    "ClaimedNode",
+    "Container",
+    "EvictLease",
+    "ExpireBids",
+    "Heartbeat",
+    "LeaseBill",
+    "LeaseState",
+    "LoseNodes",
+    "Month",
+    "MonthlyLine",
+    "MonthlySum",
+    "NodeRow",
+    "NodeState",
+    "OnEviction",
+    "OpenPool",
+    "PlaceBid",
+    "Placed",
+    "PlannedEviction",
+    "PlannedStart",
+    "Policy",
+    "Pool",
+    "Projection",
+    "RecordClean",
+    "RecordEnded",
+    "RecordFailed",
+    "RecordStarted",
+    "RecordTry",
+    "RemoveNode",
+    "SetNode",
+    "SetPool",
+    "Settle",
+    "StopLease",
+    "StopOverdue",
+    "Wish",
+    "audit",
+    "handlers",
+    "lease_bill",
+    "monthly_bill",
+    "monthly_sum",
+    "read_report",
+]

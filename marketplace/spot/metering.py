@@ -48,20 +48,34 @@ def settle(meter: Meter, terms: Terms, prices: Sequence[Interval], *, until: Ins
     `prices` are in order and cover the time from the meter's instant on without a gap. Before that instant, nothing is
     charged again: settling up to a time that has been settled changes nothing.
     """
-    readings = [reading for _, reading in _read(meter, terms, prices, until=until, rule=rule)]
-    return readings[-1] if readings else meter
+    return read(meter, terms, prices, until=until, rule=rule)[0]
 
 
 def bill(
     terms: Terms, prices: Sequence[Interval], *, started_at: Instant, until: Instant, rule: Rule
 ) -> Sequence[Line]:
     """Return the lines of a lease's bill, one an interval of the price."""
-    before, lines = Meter(started_at), []
-    for price, meter in _read(before, terms, prices, until=until, rule=rule):
-        charged = meter.charged_micros - before.charged_micros
-        lines.append(Line(before.until, meter.until, price.unit_price_micros, charged))
-        before = meter
-    return lines
+    return read(Meter(started_at), terms, prices, until=until, rule=rule)[1]
+
+
+def read(
+    meter: Meter, terms: Terms, prices: Sequence[Interval], *, until: Instant, rule: Rule
+) -> tuple[Meter, Sequence[Line]]:
+    """Return the meter as it stands at `until`, as `settle` does, and the lines that lead there."""
+    before, lines = meter, []
+    for price, after in _read(before, terms, prices, until=until, rule=rule):
+        charged = after.charged_micros - before.charged_micros
+        lines.append(Line(before.until, after.until, price.unit_price_micros, charged))
+        before = after
+    return before, lines
+
+
+def rewind(meter: Meter, terms: Terms, unit_price_micros: int, *, until: Instant, rule: Rule) -> Meter:
+    """Return the meter as it stood at an earlier instant, since when the price and the terms were these."""
+    assert until <= meter.until, "back, and not forth"
+    over = pricing.rate(rule, terms, unit_price_micros) * (meter.until - until)
+    charged, remainder = divmod(meter.charged_micros * terms.parts * HOUR + meter.remainder - over, terms.parts * HOUR)
+    return Meter(until, charged, remainder)
 
 
 def lasts_until(meter: Meter, rate: int, *, parts: int, credit_micros: int) -> Instant | None:

@@ -126,6 +126,8 @@ class Bid(msgspec.Struct, frozen=True):
     max_price_micros: int
     notice_seconds: int | None = None
     """The notice that it wishes for, None for the pool's."""
+    avoids: frozenset[str] = frozenset()
+    """Nodes where it shall not be placed, since it could not be started there."""
 
     @property
     def shape(self) -> tuple[int, int]:

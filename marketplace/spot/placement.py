@@ -24,8 +24,9 @@ never exceed a node; deciding again without an event changes nothing; between ev
 only rises, so that evictions end; a node that is not ready changes neither places nor price.
 
 **Only what an event touches** is worked on. Between events room only shrinks (see rooms), so a bid that got no place
-gets none until room opens somewhere: after a decision only new bids are tried, and the first of each shape where a node
-has opened. `plan` is the same for a market of which nothing is known: all bids are new.
+gets none until room opens somewhere: after a decision only new bids are tried, and the first of each group where a node
+has opened: a shape, and the nodes that are avoided since a container could not be started there. `plan` is the same for
+a market of which nothing is known: all bids are new.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ from marketplace.spot.model import (
     Reason,
     Start,
 )
-from marketplace.spot.queue import Frontier, Queue
+from marketplace.spot.queue import Frontiers, Queue, group_of
 from marketplace.spot.rooms import Placed, Room, Rooms, Shape
 
 
@@ -129,6 +130,21 @@ class State:
         node = self._node_of.get(bid_id)
         return None if node is None else self._leases[node][bid_id].lease
 
+    def bids(self) -> Iterator[Bid]:
+        """Yield every bid that is known, queued or on a node."""
+        for line in self._queue.lines():
+            yield from (place.bid for place in line)
+        for leases in self._leases.values():
+            yield from (lease.bid for lease, _ in leases.values())
+
+    def queued(self, bid_id: int) -> Bid | None:
+        """Return a bid that waits."""
+        return self._queue[bid_id].bid if bid_id in self._queue else None
+
+    def changes_at(self) -> Instant | None:
+        """Return when the next lease may be past its minimum runtime, None where all are."""
+        return self._protections[0][0] if self._protections else None
+
     def rank(self, bid_id: int) -> int | None:
         """Return how manieth in the queue a bid is, from 1 on; None if it is not queued."""
         return self._queue.rank(bid_id) if bid_id in self._queue else None
@@ -146,7 +162,7 @@ class State:
         price = self.price(now)
         least = self._least_price(bid)
         runs = least is not None and bid.max_price_micros >= least
-        node, victims = self._find(bid, Frontier()) if runs else (None, ())
+        node, victims = self._find(bid, Frontiers()) if runs else (None, ())
         return Preview(runs, price, least, tuple(victim.bid_id for victim in victims), node)
 
     def reason(self, bid: Bid) -> Reason:
@@ -154,8 +170,9 @@ class State:
         if self._is_below_reserve(bid):
             paid, reserve = _credits(self._unit_price(bid)), _credits(self.policy.reserve_micros)
             return Reason("below_reserve", f"It pays {paid} an hour for a unit; the pool's reserve price is {reserve}.")
-        if not self._rooms.could_hold(bid.shape):
-            return Reason("too_large", "No node that is ready is large enough, even with nothing else on it.")
+        if not self._rooms.could_hold(bid.shape, avoiding=bid.avoids):
+            which = "other node than those where it failed to start" if bid.avoids else "node that is ready"
+            return Reason("too_large", f"No {which} is large enough, even with nothing else on it.")
         return Reason("no_room", "No node has room, nor enough leases that may be displaced for its price.")
 
     # ── decisions ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -222,38 +239,38 @@ class State:
         if self._opened:
             tries += self._heads(new)
         heapq.heapify(tries)
-        full, hopeless = Frontier(), Frontier()
+        full, hopeless = Frontiers(), Frontiers()
         while tries:
             bid = heapq.heappop(tries).bid
-            if bid.bid_id not in self._queue or hopeless.covers(bid.shape):
+            if bid.bid_id not in self._queue or hopeless.covers(bid):
                 continue
             if self._is_below_reserve(bid):
                 return  # and so are all that come after it
             self._add_up(now)
             node, victims = self._find(bid, full)
             if node is None:
-                hopeless.add(bid.shape)
+                hopeless.add(bid)
                 continue
             yield bid, node, victims
-            if self._opened and (head := self._queue.head(bid.shape)):
+            if self._opened and (head := self._queue.head(group_of(bid))):
                 heapq.heappush(tries, head)
 
     def _heads(self, new: Collection[int]) -> list[Ranked]:
-        """Return the first of each shape that was tried before and might get a place where a node has opened."""
+        """Return the first of each group that was tried before and might get a place where a node has opened."""
         rooms = [self._rooms[node] for node in self._opened if node in self._rooms]
         heads = (head for head in self._queue.heads() if head.bid.bid_id not in new)
         return [head for head in heads if any(room.might_take(head) for room in rooms)]
 
-    def _find(self, bid: Bid, full: Frontier) -> tuple[str | None, Sequence[Bid]]:
-        if not full.covers(bid.shape):
-            if (node := self._rooms.best_fit(bid.shape)) is not None:
+    def _find(self, bid: Bid, full: Frontiers) -> tuple[str | None, Sequence[Bid]]:
+        if not full.covers(bid):
+            if (node := self._rooms.best_fit(bid.shape, avoiding=bid.avoids)) is not None:
                 return node, ()
-            full.add(bid.shape)
+            full.add(bid)
         return self._displace(bid)
 
     def _displace(self, bid: Bid) -> tuple[str | None, Sequence[Bid]]:
         reach = self.policy.reach(bid.max_price_micros, self.policy.size(*bid.shape))
-        offer = self._rooms.best_offer(bid.shape, below=reach)
+        offer = self._rooms.best_offer(bid.shape, below=reach, avoiding=bid.avoids)
         return (None, ()) if offer is None else (offer.node, self._rooms[offer.node].victims(bid.shape))
 
     def _evict(self, victim: Bid, bid: Bid, now: Instant) -> Eviction:
@@ -310,9 +327,9 @@ class State:
     def _least_price(self, bid: Bid) -> int | None:
         """Return for which price it would run now, at least."""
         reserve = self._reserve_price(bid.shape)
-        if self._rooms.best_fit(bid.shape) is not None:
+        if self._rooms.best_fit(bid.shape, avoiding=bid.avoids) is not None:
             return reserve
-        victim = self._rooms.dearest_victim(bid.shape)
+        victim = self._rooms.dearest_victim(bid.shape, avoiding=bid.avoids)
         return None if victim is None else max(reserve, self.policy.price_over(victim, bid.shape))
 
     def _unit_price(self, bid: Bid) -> int:

@@ -1,23 +1,32 @@
-"""The bids that wait, each shape by itself and the best first; and which shapes need not be tried again."""
+"""The bids that wait, each shape by itself and the best first; and which shapes need not be tried again.
+
+Bids of one shape that avoid different nodes wait apart.
+"""
 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from marketplace.spot.model import Bid, Policy, Ranked
 
 Shape = tuple[int, int]
 """Millis of vCPU and MiB of memory."""
+Group = tuple[Shape, frozenset[str]]
+"""A shape, and the nodes to be avoided."""
+
+
+def group_of(bid: Bid) -> Group:
+    return bid.shape, bid.avoids
 
 
 class Queue:
-    """Of one shape only the first needs to be tried: where it gets no place, none that pays less does."""
+    """Of one group only the first needs to be tried: where it gets no place, none that pays less does."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._places: dict[int, Ranked] = {}
-        self._by_shape: dict[Shape, list[Ranked]] = {}
+        self._by_group: dict[Group, list[Ranked]] = {}
 
     def __contains__(self, bid_id: int) -> bool:
         return bid_id in self._places
@@ -31,27 +40,31 @@ class Queue:
     def put(self, bid: Bid) -> None:
         """Queue a bid that is not queued yet."""
         place = self._places[bid.bid_id] = self._policy.rank(bid)
-        bisect.insort(self._by_shape.setdefault(bid.shape, []), place)
+        bisect.insort(self._by_group.setdefault(group_of(bid), []), place)
 
     def discard(self, bid_id: int) -> None:
         if place := self._places.pop(bid_id, None):
-            line = self._by_shape[place.bid.shape]
+            line = self._by_group[group_of(place.bid)]
             del line[bisect.bisect_left(line, place)]
             if not line:
-                del self._by_shape[place.bid.shape]
+                del self._by_group[group_of(place.bid)]
 
     def heads(self) -> Iterator[Ranked]:
-        """Yield the first of each shape."""
-        return (line[0] for line in self._by_shape.values())
+        """Yield the first of each group."""
+        return (line[0] for line in self._by_group.values())
 
-    def head(self, shape: Shape) -> Ranked | None:
-        line = self._by_shape.get(shape)
+    def lines(self) -> Iterable[list[Ranked]]:
+        """Return the bids of each group, the best first."""
+        return self._by_group.values()
+
+    def head(self, group: Group) -> Ranked | None:
+        line = self._by_group.get(group)
         return line[0] if line else None
 
     def rank(self, bid_id: int) -> int:
         """Return how manieth a queued bid is, from 1 on."""
         place = self._places[bid_id]
-        return 1 + sum(bisect.bisect_left(line, place) for line in self._by_shape.values())
+        return 1 + sum(bisect.bisect_left(line, place) for line in self._by_group.values())
 
 
 class Frontier:
@@ -70,3 +83,20 @@ class Frontier:
         while last < len(self._shapes) and self._shapes[last][1] >= shape[1]:
             last += 1
         self._shapes[first:last] = [shape]
+
+
+class Frontiers:
+    """The same for groups: where a shape got no place that avoids nothing, it gets none that avoids something."""
+
+    def __init__(self) -> None:
+        self._of_all = Frontier()
+        self._by_avoids: dict[frozenset[str], Frontier] = {}
+
+    def covers(self, bid: Bid) -> bool:
+        if self._of_all.covers(bid.shape):
+            return True
+        return bid.avoids in self._by_avoids and self._by_avoids[bid.avoids].covers(bid.shape)
+
+    def add(self, bid: Bid) -> None:
+        frontier = self._by_avoids.setdefault(bid.avoids, Frontier()) if bid.avoids else self._of_all
+        frontier.add(bid.shape)

@@ -76,6 +76,8 @@ class Room:
     def might_take(self, place: Ranked) -> bool:
         """Tell whether it is worth to try a bid here: it fits in free, or in the whole and somebody pays less."""
         shape = place.bid.shape
+        if self.node.node in place.bid.avoids:
+            return False
         if self.fits(shape):
             return True
         evictable, node = self.evictable, self.node
@@ -163,14 +165,14 @@ class Rooms:
             self._capacities = None
             self._changed(node, is_tighter=False)
 
-    def best_fit(self, shape: Shape) -> str | None:
+    def best_fit(self, shape: Shape, *, avoiding: Collection[str] = ()) -> str | None:
         """Return the node with the least room left, in units, that still fits the shape."""
         entries = self._by_size.entries()
         first = bisect.bisect_left(entries, (self._policy.room(*shape), ""))
         nodes = (entries[place][1] for place in range(first, len(entries)))
-        return next((node for node in nodes if self._rooms[node].fits(shape)), None)
+        return next((node for node in nodes if self._rooms[node].fits(shape) and node not in avoiding), None)
 
-    def best_offer(self, shape: Shape, *, below: int | None = None) -> Offer | None:
+    def best_offer(self, shape: Shape, *, below: int | None = None, avoiding: Collection[str] = ()) -> Offer | None:
         """Return where room for a shape costs least, all victims being worth less than `below`.
 
         Offers are kept for a few shapes only, those that halve or double a unit's. For the next smaller one of them an
@@ -181,6 +183,8 @@ class Rooms:
         seen = []
         while (bound := bounds.first()) and (below is None or bound.worth < below) and (best is None or bound < best):
             seen.append(bounds.pop())
+            if bound.node in avoiding:
+                continue
             offer = self._rooms[bound.node].offer(shape)
             if offer and (below is None or offer.worth < below) and (best is None or offer < best):
                 best = offer
@@ -188,9 +192,9 @@ class Rooms:
             bounds.push(bound)
         return best
 
-    def dearest_victim(self, shape: Shape) -> Bid | None:
+    def dearest_victim(self, shape: Shape, *, avoiding: Collection[str] = ()) -> Bid | None:
         """Return who would have to go for a shape that does not fit, paying most of them; None if that cannot be."""
-        offer = self.best_offer(shape)
+        offer = self.best_offer(shape, avoiding=avoiding)
         return _dearest(offer, self._rooms[offer.node].evictable) if offer else None
 
     def unit_victim(self) -> Bid | None:
@@ -205,8 +209,11 @@ class Rooms:
         offer = self._later.first()
         return _dearest(offer, self._rooms[offer.node].holders) if offer else None
 
-    def could_hold(self, shape: Shape) -> bool:
+    def could_hold(self, shape: Shape, *, avoiding: Collection[str] = ()) -> bool:
         """Tell whether a node is large enough, were there nothing on it."""
+        if avoiding:
+            others = (room.node for name, room in self._rooms.items() if name not in avoiding)
+            return any(shape[0] <= node.cpu_millis and shape[1] <= node.memory_mib for node in others)
         if self._capacities is None:
             self._capacities = {(room.node.cpu_millis, room.node.memory_mib) for room in self._rooms.values()}
         return any(shape[0] <= cpu and shape[1] <= memory for cpu, memory in self._capacities)

@@ -25,6 +25,9 @@ VALUES = {
     "network": "default",
     "name": "docs.js",
     "key_id": "0123456789abcdef",
+    "pool": "default",
+    "node": "node-1",
+    "lease_id": "1",
 }
 
 

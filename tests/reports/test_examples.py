@@ -10,7 +10,11 @@ from marketplace.cli import root
 from tests.conftest import StartServer
 from tests.reports import documents, examples
 
-WITH_EXAMPLES = ["README.md", *(f"docs/guide/{name}.md" for name in ("addresses", "api", "events", "hours", "wallets"))]
+WITH_EXAMPLES = [
+    "README.md",
+    *(f"docs/guide/{name}.md" for name in ("addresses", "api", "events", "hours", "spot", "wallets")),
+]
+WITH_CONTAINERS = "docs/guide/spot.md"
 WITH_KEYS = "docs/guide/keys.md"
 
 
@@ -26,6 +30,8 @@ def test_the_examples_give_the_answers_that_stand_below_them(
 ) -> None:
     written = examples.in_document(name)
     server = start_server(database_url)
+    if name == WITH_CONTAINERS and database_url.startswith("postgresql:"):
+        start_server(database_url, command="work")
     check(written, examples.run(written, server=f"localhost:{server.port}"))
 
 

@@ -9,14 +9,15 @@ import asyncpg
 import pytest
 import sqlalchemy as sa
 
-from marketplace import addresses, events, hours, ledger
+from marketplace import addresses, events, hours, ledger, spot
 from marketplace.database import Database, Lane
-from tests.reports import documents, renting, spending, telling, trading
+from tests.reports import bidding, documents, renting, spending, telling, trading
 from tests.services import postgres
 from tests.services.clock import SettableClock
+from tests.spot.desk import Desk
 
 NAME = "docs/reporting.md"
-REPORTS = (*hours.REPORTS, *addresses.REPORTS, *ledger.REPORTS, *events.REPORTS)
+REPORTS = (*hours.REPORTS, *addresses.REPORTS, *ledger.REPORTS, *events.REPORTS, *spot.REPORTS)
 TYPES = (
     "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = '{}' ORDER BY ordinal_position"
 )
@@ -44,6 +45,7 @@ async def test_the_columns_of_both_engines_are_the_documented_ones(
     await trading.trade_for_some_days(hours_lane, clock)
     await spending.spend_for_some_days(money_lane, clock)
     await telling.tell_for_some_days(database, money_lane, clock)
+    await bidding.bid_for_some_days(Desk(money_lane, database, clock))
     for report in REPORTS:
         columns, rows = await database.report(hours.read_report, report, limit=1000)
         assert columns == [column for column, *_ in documented(report)], report
@@ -62,6 +64,7 @@ async def test_every_example_runs(
     await trading.trade_for_some_days(hours_lane, clock)
     await spending.spend_for_some_days(money_lane, clock)
     await telling.tell_for_some_days(database, money_lane, clock)
+    await bidding.bid_for_some_days(Desk(money_lane, database, clock))
     examples = documents.blocks(NAME, "sql")
     if database.is_postgres:
         examples += [block for block in documents.blocks(NAME, "postgresql") if block.startswith("SELECT")]

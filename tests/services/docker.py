@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.services.children import Child, is_root
 
@@ -85,6 +86,33 @@ class Engine:
 
     def _docker(self, *words: str) -> Sequence[str]:
         return ["docker", "-H", self.url, *words]
+
+
+class Limits(NamedTuple):
+    """What the kernel holds a container to; the quota is of 100 ms. Without the controller for swap: None."""
+
+    memory_bytes: int
+    memory_and_swap_bytes: int | None
+    cpu_quota_micros: int
+    pids: int
+
+
+def limits(container_id: str) -> Limits:
+    """Read a running container's limits where the kernel keeps them, on either version of cgroups."""
+
+    def read(controller: str, *names: str) -> int | None:
+        for root in (Path("/sys/fs/cgroup") / controller, Path("/sys/fs/cgroup")):
+            for name in names:
+                if (file := root / "docker" / container_id / name).exists():
+                    return int(file.read_text().split()[0])
+        return None
+
+    return Limits(
+        read("memory", "memory.limit_in_bytes", "memory.max") or 0,
+        read("memory", "memory.memsw.limit_in_bytes"),
+        read("cpu", "cpu.cfs_quota_us", "cpu.max") or 0,
+        read("pids", "pids.max") or 0,
+    )
 
 
 @contextlib.contextmanager

@@ -82,13 +82,14 @@ class SimpleMarket:
     def try_to_place(self, bid: Bid) -> None:
         if self.unit_price(bid) < self.policy.reserve_micros:
             return
-        if fitting := [node for node in self.nodes if self.fits(bid.shape, node)]:
+        nodes = [node for node in self.nodes if node not in bid.avoids]
+        if fitting := [node for node in nodes if self.fits(bid.shape, node)]:
             node = min(fitting, key=lambda node: (min(self.units(*self.free(node))), node))
             self.start(bid, node, [])
             return
         margin = 1 + Fraction(self.policy.margin_basis_points, 10_000)
         offers = []
-        for node in self.nodes:
+        for node in nodes:
             reach = self.unit_price(bid) / margin
             cheaper = [other for other in self.evictable(node) if self.unit_price(other) < reach]
             for count in range(1, len(cheaper) + 1):

@@ -33,7 +33,9 @@ POLICIES = st.builds(
 )
 SIZES = st.sampled_from([0, 0, 0, 1, 1, 2, 2, 3, 5, 7])
 NUMBERS = st.tuples(SIZES, SIZES, st.integers(0, 40))
-EVENTS = st.tuples(st.sampled_from(["bid"] * 6 + ["end"] * 3 + ["gone"] * 3 + ["wait"] * 2 + ["node", "flip"]), NUMBERS)
+EVENTS = st.tuples(
+    st.sampled_from(["bid"] * 6 + ["end"] * 3 + ["gone", "fail"] * 3 + ["wait"] * 2 + ["node", "flip"]), NUMBERS
+)
 DAYS = st.lists(EVENTS, max_size=40)
 
 
@@ -55,6 +57,10 @@ def happen(pool: Pool, event: str, numbers: tuple[int, int, int]) -> None:
         leaving = [lease.bid for lease in pool.leases.values() if lease.state == "leaving"]
         for bid in leaving[: 1 + first]:
             pool.queue(bid) if second % 2 else pool.remove(bid.bid_id)
+    elif event == "fail":
+        starting = [one for one in pool.leases.values() if one.state == "running" and one.started_at is None]
+        for lease in starting[: 1 + first]:
+            pool.queue(msgspec.structs.replace(lease.bid, avoids=lease.bid.avoids | {lease.node}))
     elif event == "wait":
         pool.start_containers()
         pool.pass_seconds(10 * first)
@@ -259,3 +265,11 @@ def test_a_bids_rank_is_its_place_in_the_one_order(policy: Policy, day: Day) -> 
     ordered = sorted(pool.queued.values(), key=lambda bid: (-unit_price(pool, bid), bid.seq))
     assert [pool.state.rank(bid.bid_id) for bid in ordered] == list(range(1, len(ordered) + 1))
     assert all(pool.state.rank(bid_id) is None for bid_id in pool.leases)
+
+
+@given(policy=POLICIES, day=DAYS)
+def test_nobody_is_placed_where_it_failed_to_start(policy: Policy, day: Day) -> None:
+    def check(pool: Pool, plan: Plan) -> None:
+        assert all(lease.node not in lease.bid.avoids for lease in pool.leases.values())
+
+    live(policy, day, check)

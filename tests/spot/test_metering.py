@@ -15,19 +15,10 @@ from marketplace.spot import metering, pricing
 from marketplace.spot.metering import Line, Meter
 from marketplace.spot.model import MAX_PARTS, Bid, Policy
 from marketplace.spot.pricing import Interval, Rule, Terms
+from tests.spot.price_history import at_prices
 
 CREDIT = 1_000_000
 ONE_UNIT = Terms(size=1, parts=1, max_price_micros=3 * CREDIT)
-
-
-def at_prices(*changes: tuple[int, int]) -> list[Interval]:
-    """Make intervals from (instant, price) pairs."""
-    prices: dict[int, Interval] = {}
-    current = None
-    for at, price in changes:
-        for interval in pricing.change(current, price, at=at):
-            prices[interval.from_at] = current = interval
-    return list(prices.values())
 
 
 def charges(terms: Terms, prices: Sequence[Interval], at: Sequence[int], *, rule: Rule = pricing.uniform) -> list[int]:

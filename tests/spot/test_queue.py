@@ -32,5 +32,5 @@ def test_the_first_of_each_shape_stands_at_its_head() -> None:
     queue.discard(2)
     queue.discard(3)
     assert [head.bid.bid_id for head in queue.heads()] == [4]
-    assert queue.head((2_000, 1_024)) is None
+    assert queue.head(((2_000, 1_024), frozenset())) is None
     assert [queue.rank(bid_id) for bid_id in (4, 1)] == [1, 2]

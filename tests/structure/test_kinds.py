@@ -7,6 +7,7 @@ import typing
 from marketplace.addresses import model as addresses
 from marketplace.events import webhook_model as events
 from marketplace.hours import model as hours
+from marketplace.spot import happenings as spot
 from marketplace.worker import KINDS
 from tests.structure import kind_table
 
@@ -18,6 +19,7 @@ def test_every_kind_of_event_is_documented() -> None:
 
 
 def test_everything_that_the_log_can_hold_is_a_kind() -> None:
-    for topic, union in (("hours", hours.Command), ("addresses", addresses.Event), ("events", events.Event)):
+    unions = {"hours": hours.Command, "addresses": addresses.Event, "events": events.Event, "spot": spot.Happening}
+    for topic, union in unions.items():
         tagged = {struct.__struct_config__.tag for struct in typing.get_args(union)}
         assert tagged == {kind.name for kind in KINDS.all if kind.topic == topic}

@@ -17,7 +17,8 @@ import marketplace.addresses.tables
 import marketplace.events.tables
 import marketplace.hours.tables
 import marketplace.identity.tables
-import marketplace.ledger.tables  # noqa: F401 (they declare their tables)
+import marketplace.ledger.tables
+import marketplace.spot.tables  # noqa: F401 (they declare their tables)
 from marketplace.database import schema
 from marketplace.database.metadata import metadata
 from tests.services import postgres

@@ -13,15 +13,14 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from marketplace.cli import terminal
-from marketplace.cli.temporary import Place, serving, temporary_place
+from marketplace.cli.simulation import verdict
+from marketplace.cli.temporary import serving, temporary_place
 
 if TYPE_CHECKING:
     from marketplace.cli.simulation.crowd import Crowd
 
 Share = Annotated[float, Parameter(validator=Number(gte=0, lte=1))]
 Count = Annotated[int, Parameter(validator=Number(gte=1))]
-
-MOST_SHOWN = 20
 
 
 def simulate(
@@ -73,14 +72,14 @@ def simulate(
     mix = Mix(sells=sells, cancels=cancels, batches=batches, batch_size=batch_size, users=users)
     crowd = Crowd(mix=mix, clients=clients, requests=requests, seed=seed)
     faults = _run(crowd, url) if url else _run_on_own_server(crowd)
-    return _conclude(faults)
+    return verdict.conclude(faults)
 
 
 def _run_on_own_server(crowd: Crowd) -> list[str]:
     with temporary_place() as place:
         with serving(place):
             faults = _run(crowd, place.url)
-        return faults + _audit_database(place)
+        return faults + verdict.audit_database(place)
 
 
 def _run(crowd: Crowd, url: str) -> list[str]:
@@ -99,20 +98,3 @@ def _run(crowd: Crowd, url: str) -> list[str]:
         faults = asyncio.run(crowd.trade_and_audit(url, console))
     console.print(measures.show(crowd.measures))
     return faults
-
-
-def _audit_database(place: Place) -> list[str]:
-    import asyncio
-
-    from marketplace.cli import databases
-    from marketplace.foundation import settings
-
-    return asyncio.run(databases.find_faults(settings.load(flags={"database_url": place.database_url})))
-
-
-def _conclude(faults: list[str]) -> int:
-    console = terminal.output()
-    for fault in faults[:MOST_SHOWN]:
-        console.print(fault, style="red", soft_wrap=True)
-    console.print(f"{len(faults)} faults found." if faults else "The books balance.", style="bold")
-    return 1 if faults else 0

@@ -15,16 +15,6 @@ from tests.services.clock import SettableClock
 from tests.spot.compute.worlds import RealWorld, SimulatedWorld, Watcher, World
 
 
-@pytest.fixture(scope="session")
-def docker_engine() -> Iterator[docker.Engine]:
-    """A real Docker Engine, one a test process."""
-    try:
-        with docker.running() as engine:
-            yield engine
-    except docker.NoEngine as missing:
-        postgres.unavailable(str(missing))
-
-
 @pytest.fixture
 def docker_world(docker_engine: docker.Engine) -> Iterator[World]:
     settings = {"url": docker_engine.url, "network": "none", "pull": False}

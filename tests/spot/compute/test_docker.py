@@ -38,22 +38,12 @@ def watch(docker_world: RealWorld, engine: Backend) -> Watcher:
     return Watcher(docker_world, engine)
 
 
-def cgroup(controller: str, container_id: str, name: str) -> str:
-    """Read a limit where the kernel keeps it, on either version of cgroups."""
-    for root in (Path("/sys/fs/cgroup") / controller, Path("/sys/fs/cgroup")):
-        if (file := root / "docker" / container_id / name).exists():
-            return file.read_text().strip()
-    return ""
-
-
 async def test_the_kernel_holds_the_limits_that_were_asked_for(engine: Backend, docker_world: RealWorld) -> None:
     spec = docker_world.spec("lease-1", "runs", cpu_millis=250, memory_mib=32)
     lease = (await engine.start(spec)).reference
-    memory = cgroup("memory", lease, "memory.limit_in_bytes") or cgroup("memory", lease, "memory.max")
-    quota = cgroup("cpu", lease, "cpu.cfs_quota_us") or cgroup("cpu", lease, "cpu.max").split()[0]
-    assert (memory, quota, cgroup("pids", lease, "pids.max")) == (str(32 << 20), "25000", "512")
-    if swap := cgroup("memory", lease, "memory.memsw.limit_in_bytes"):
-        assert swap == memory
+    limits = docker.limits(lease)
+    assert (limits.memory_bytes, limits.cpu_quota_micros, limits.pids) == (32 << 20, 25_000, 512)
+    assert limits.memory_and_swap_bytes in (None, 32 << 20)
 
 
 async def test_a_container_can_do_nothing_but_compute(engine: Backend, watch: Watcher) -> None:

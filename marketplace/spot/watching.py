@@ -1,0 +1,45 @@
+"""The pools as this process knows them, to answer what a bid would get: a projection each, caught up when asked.
+
+Nothing is decided here. What a waiting bid is told rests on the same state that the matcher decides by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from marketplace.database import Database
+from marketplace.spot import pool_listings
+from marketplace.spot.projection import Projection
+
+T = TypeVar("T")
+
+
+class Watch:
+    """The projections of one process. Each is asked by one request at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._pools: dict[str, tuple[asyncio.Lock, Projection]] = {}
+
+    async def ask(self, pool: str, question: Callable[[sa.Connection, Projection], T]) -> T:
+        """Catch up with a pool and put a question, both in one snapshot. Raises UnknownPool, Busy."""
+        if pool not in self._pools:
+            await self._database.read_one(pool_listings.find_pool, pool)
+            self._pools.setdefault(pool, (asyncio.Lock(), Projection(pool, at_once=None)))
+        lock, projection = self._pools[pool]
+        async with lock:
+            try:
+                return await self._database.read(_ask, projection, question)
+            except BaseException:
+                # It may have been cut off in the middle of catching up.
+                del self._pools[pool]
+                raise
+
+
+def _ask(tx: sa.Connection, /, projection: Projection, question: Callable[[sa.Connection, Projection], T]) -> T:
+    projection.catch_up(tx)
+    return question(tx, projection)
