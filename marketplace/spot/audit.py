@@ -76,25 +76,28 @@ def _check_stamps(tx: sa.Connection) -> Iterator[str]:
 
 
 def _check_nodes(tx: sa.Connection) -> Iterator[str]:
-    """What runs on a node fits, and so does what is to run there. A node that has shrunk since is not looked at."""
+    """What runs on a node fits, and so does what is to run there once all have gone that were told to.
 
-    def has(*states: str) -> tuple[Any, Any]:
-        is_there = leases.c.state.in_(states)
-        return tuple(
-            sa.func.sum(sa.case((is_there, column), else_=0))
-            for column in (spot_bids.c.cpu_millis, spot_bids.c.memory_mib)
-        )  # type: ignore[return-value]
-
-    now, later = has("starting", "running", "evicting", "stopping"), has("matched", "starting", "running")
+    Whoever came after the node's last change, which may have made it smaller, only came because it fits.
+    """
     room = (nodes.c.cpu_millis, nodes.c.memory_mib)
+
+    def exceed(*states: str) -> sa.ColumnElement[bool]:
+        is_there = leases.c.state.in_(states)
+        last = sa.func.max(sa.case((is_there, leases.c.lease_id), else_=0))
+        sizes = (spot_bids.c.cpu_millis, spot_bids.c.memory_mib)
+        sums = (sa.func.sum(sa.case((is_there, size), else_=0)) for size in sizes)
+        is_more = (total > most for total, most in zip(sums, room, strict=True))
+        return sa.and_(last > nodes.c.changed_seq, sa.or_(*is_more))
+
+    now, later = ("starting", "running", "evicting", "stopping"), ("matched", "starting", "running")
     query = (
         sa.select(nodes.c.pool, nodes.c.node)
         .join(leases, sa.and_(leases.c.pool == nodes.c.pool, leases.c.node == nodes.c.node))
         .join(spot_bids, sa.and_(spot_bids.c.pool == leases.c.pool, spot_bids.c.bid_id == leases.c.bid_id))
         .where(leases.c.is_clean == sa.literal_column("0"), leases.c.state != "ended")
         .group_by(nodes.c.pool, nodes.c.node, *room, nodes.c.changed_seq)
-        .having(sa.func.max(leases.c.lease_id) > nodes.c.changed_seq)
-        .having(sa.or_(*(has > of for hold in (now, later) for has, of in zip(hold, room, strict=True))))
+        .having(sa.or_(exceed(*now), exceed(*later)))
         .order_by(nodes.c.pool, nodes.c.node)
         .limit(SHOWN)
     )

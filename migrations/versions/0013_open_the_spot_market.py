@@ -222,7 +222,7 @@ def create_bids() -> None:
         ),
         sa.Column("avoids", sa.Text, nullable=False, comment="JSON: nodes where its start has failed"),
         sa.Column("evictions", sa.Integer, nullable=False, comment="how often it was displaced"),
-        sa.Column("failures", sa.Integer, nullable=False, comment="how often its start has failed"),
+        sa.Column("failures", sa.Integer, nullable=False, comment="how often its start has failed, or it vanished"),
         sa.Column("hold_id", sa.BigInteger, nullable=True, comment="money set aside for it; null once it has ended"),
         sa.Column("held_micros", sa.BigInteger, nullable=True, comment="how much"),
         sa.Column("charged_micros", sa.BigInteger, nullable=False, comment="what its ended leases have cost"),
