@@ -25,6 +25,7 @@ from marketplace.cli import (
     simulation,
     solver,
     spot,
+    spot_bills,
     spot_pools,
     terminal,
     trading,
@@ -112,7 +113,15 @@ def _spot() -> App:
         market.command(command)
     market.command(spot.list_, name="list")
     for pool_command in (
-        *(spot_pools.pools, spot_pools.price, spot_pools.prices, spot_pools.nodes, spot_pools.add_node),
+        *(
+            spot_bills.bill,
+            spot_bills.bills,
+            spot_pools.pools,
+            spot_pools.price,
+            spot_pools.prices,
+            spot_pools.nodes,
+            spot_pools.add_node,
+        ),
         *(spot_pools.cordon, spot_pools.drain, spot_pools.uncordon, spot_pools.remove_node),
     ):
         market.command(pool_command)

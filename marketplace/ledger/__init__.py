@@ -31,6 +31,7 @@ from marketplace.ledger.lookups import (
     has_due_holds,
     last_audit,
     list_assets,
+    received,
     spent_since,
     statement,
 )
@@ -104,6 +105,7 @@ __all__ = [
     "open_books",
     "quick",
     "read_report",
+    "received",
     "revenue",
     "settle",
     "spent_since",

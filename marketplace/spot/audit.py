@@ -1,7 +1,8 @@
 """Proves the books of the spot market: by what has to agree in them, and by replaying the log from its first entry.
 
 A bid and its open lease name each other, and say the same of where they are. What is held in the ledger for the market
-is what its open bids say, hold by hold. A node's leases fit, together with what is reserved. Prices are without gaps.
+is what its open bids say, hold by hold; what was charged is what the bills say, line by line. A node's leases fit,
+together with what is reserved. Prices are without gaps.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from marketplace import ledger
 from marketplace.database import log, money, proofs
 from marketplace.database.proofs import SHOWN, Unlawful
 from marketplace.spot import happenings
+from marketplace.spot.bill_audit import check_bills
 from marketplace.spot.replay import Bid, Lease, Node, Replay, decode
 from marketplace.spot.tables import leases, nodes, pools, spot_bids, spot_prices
 
@@ -29,7 +31,14 @@ def audit(tx: sa.Connection) -> list[str]:
 
     A log that was cut cannot be replayed: then the tables have to agree with themselves.
     """
-    faults = [*_check_pairs(tx), *_check_stamps(tx), *_check_nodes(tx), *_check_prices(tx), *_check_holds(tx)]
+    faults = [
+        *_check_pairs(tx),
+        *_check_stamps(tx),
+        *_check_nodes(tx),
+        *_check_prices(tx),
+        *_check_holds(tx),
+        *check_bills(tx),
+    ]
     return [*faults, *_check_replay(tx)] if proofs.is_whole(tx, money.LANE) else faults
 
 
@@ -67,25 +76,28 @@ def _check_stamps(tx: sa.Connection) -> Iterator[str]:
 
 
 def _check_nodes(tx: sa.Connection) -> Iterator[str]:
-    """What runs on a node fits, and so does what is to run there. A node that has shrunk since is not looked at."""
+    """What runs on a node fits, and so does what is to run there once all have gone that were told to.
 
-    def has(*states: str) -> tuple[Any, Any]:
-        is_there = leases.c.state.in_(states)
-        return tuple(
-            sa.func.sum(sa.case((is_there, column), else_=0))
-            for column in (spot_bids.c.cpu_millis, spot_bids.c.memory_mib)
-        )  # type: ignore[return-value]
-
-    now, later = has("starting", "running", "evicting", "stopping"), has("matched", "starting", "running")
+    Whoever came after the node's last change, which may have made it smaller, only came because it fits.
+    """
     room = (nodes.c.cpu_millis, nodes.c.memory_mib)
+
+    def exceed(*states: str) -> sa.ColumnElement[bool]:
+        is_there = leases.c.state.in_(states)
+        last = sa.func.max(sa.case((is_there, leases.c.lease_id), else_=0))
+        sizes = (spot_bids.c.cpu_millis, spot_bids.c.memory_mib)
+        sums = (sa.func.sum(sa.case((is_there, size), else_=0)) for size in sizes)
+        is_more = (total > most for total, most in zip(sums, room, strict=True))
+        return sa.and_(last > nodes.c.changed_seq, sa.or_(*is_more))
+
+    now, later = ("starting", "running", "evicting", "stopping"), ("matched", "starting", "running")
     query = (
         sa.select(nodes.c.pool, nodes.c.node)
         .join(leases, sa.and_(leases.c.pool == nodes.c.pool, leases.c.node == nodes.c.node))
         .join(spot_bids, sa.and_(spot_bids.c.pool == leases.c.pool, spot_bids.c.bid_id == leases.c.bid_id))
         .where(leases.c.is_clean == sa.literal_column("0"), leases.c.state != "ended")
         .group_by(nodes.c.pool, nodes.c.node, *room, nodes.c.changed_seq)
-        .having(sa.func.max(leases.c.lease_id) > nodes.c.changed_seq)
-        .having(sa.or_(*(has > of for hold in (now, later) for has, of in zip(hold, room, strict=True))))
+        .having(sa.or_(exceed(*now), exceed(*later)))
         .order_by(nodes.c.pool, nodes.c.node)
         .limit(SHOWN)
     )
@@ -148,7 +160,9 @@ def _check_replay(tx: sa.Connection) -> Iterator[str]:
         if row.topic != happenings.TOPIC:
             continue
         try:
-            replay.run(row.seq, row.at, decode(row.data))
+            said = decode(row.data)
+            proofs.require((row.subject, row.member) == happenings.about(said), "it is about something else")
+            replay.run(row.seq, row.at, said)
         except (Unlawful, KeyError, ValueError, msgspec.MsgspecError) as fault:
             yield f"events: the replay stops at seq {row.seq} ({row.kind}): {fault}"
             return

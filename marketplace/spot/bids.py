@@ -50,7 +50,7 @@ def place(book: Book, command: PlaceBid) -> Placed | Refusal:
         shown(bid.max_price_micros_per_hour),
         shown(bid.held_micros or 0),
     )
-    book.note(said, bid.bid_id, member=bid.username)
+    book.note(said)
     book.touch_bid(bid)
     return bid.told()
 
@@ -159,7 +159,7 @@ def amend(book: Book, command: AmendBid) -> Placed | Refusal:
     said = happenings.BidAmended(
         bid.pool, bid.bid_id, bid.username, shown(price), shown(before), shown(bid.held_micros or 0)
     )
-    seq = book.note(said, bid.bid_id, member=bid.username)
+    seq = book.note(said)
     if lease is None:
         bid.queue_seq = seq
         book.touch_bid(bid)

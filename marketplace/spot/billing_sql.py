@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -27,6 +28,21 @@ class Due(msgspec.Struct, frozen=True):
     budget_left_micros: int | None
 
 
+class Metered(msgspec.Struct, frozen=True):
+    """What a settlement changes of a lease."""
+
+    lease_id: int
+    metered_until: Instant | None
+    charged_micros: int
+    remainder: int
+    paid_micros: int
+    line_from_at: Instant | None
+    line_unit_price_micros: int | None
+    line_charged_micros: int
+    settle_at: Instant | None
+    is_low: int
+
+
 # ── reads ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 TAB_COLUMNS: list[sa.Column[Any]] = [leases.c[name] for name in Tab.__struct_fields__]
@@ -42,11 +58,12 @@ _due = (
         (spot_bids.c.budget_micros - spot_bids.c.charged_micros).label("budget_left_micros"),
     )
     .join(spot_bids, sa.and_(spot_bids.c.pool == leases.c.pool, spot_bids.c.bid_id == leases.c.bid_id))
-    .order_by(leases.c.settle_at, leases.c.username, leases.c.lease_id)
     .limit(_limit)
 )
-_find_due = _due.where(leases.c.settle_at <= _now)
-_find_others = _due.where(leases.c.settle_at > _now, leases.c.username == sa.bindparam("username"))
+_find_due = _due.where(leases.c.settle_at <= _now).order_by(leases.c.settle_at, leases.c.username, leases.c.lease_id)
+_find_others = _due.where(leases.c.settle_at > _now, leases.c.username == sa.bindparam("username")).order_by(
+    leases.c.username, leases.c.lease_id
+)
 MOST_OTHERS = 1_000
 """Leases of a member without money that are settled early, to see which of all has to stop first."""
 
@@ -67,36 +84,47 @@ def _due_lease(row: Any) -> Due:
     return Due(Tab(*row[:width]), *row[width:])
 
 
-def _per_hour() -> bulk.Bulk:
-    """What the other running leases of members cost together; rounded, and no more than for a warning."""
-    current = (
+def _of_running(each: sa.ColumnElement[Any]) -> bulk.Bulk:
+    """The sum of something over all running leases of each of some members."""
+
+    def build(rows: sa.FromClause) -> Any:
+        total = (
+            sa.select(sa.func.coalesce(sa.func.sum(each), 0))
+            .where(leases.c.username == rows.c.username, leases.c.settle_at.is_not(None))
+            .scalar_subquery()
+        )
+        return sa.select(rows.c.username, total.label("micros_per_hour"))
+
+    return bulk.Bulk({"username": sa.Text()}, build)
+
+
+def _price_now() -> sa.ColumnElement[Any]:
+    """What a lease costs an hour; as doubles or decimals, and no more than for a warning."""
+    unit_price = (
         sa.select(spot_prices.c.unit_price_micros_per_hour)
         .where(spot_prices.c.pool == leases.c.pool, spot_prices.c.to_at.is_(None))
         .scalar_subquery()
     )
     most = leases.c.max_price_micros_per_hour
-    # Of other rules only they themselves know: at most it is the max price.
-    exact = sa.cast(current, sa.Numeric) * leases.c.size / leases.c.parts
-    each = sa.case((sa.and_(leases.c.pricing == "uniform", exact < most), exact), else_=most)
-
-    def build(rows: sa.FromClause) -> Any:
-        total = (
-            sa.select(sa.func.coalesce(sa.func.sum(each), 0))
-            .where(leases.c.username == rows.c.username, leases.c.settle_at > rows.c.now)
-            .scalar_subquery()
-        )
-        return sa.select(rows.c.username, total.label("micros_per_hour"))
-
-    return bulk.Bulk({"username": sa.Text(), "now": sa.BigInteger()}, build)
+    price = sa.cast(unit_price, sa.Numeric) * leases.c.size / leases.c.parts
+    # What another rule asks is known to itself alone: at most the max price.
+    return sa.case((sa.and_(leases.c.pricing == "uniform", price < most), price), else_=most)
 
 
-_find_per_hour = _per_hour()
+_find_most = _of_running(leases.c.max_price_micros_per_hour)
+_find_per_hour = _of_running(_price_now())
 
 
-def read_per_hour(tx: sa.Connection, usernames: Iterable[str], *, now: Instant) -> dict[str, int]:
-    """Return what those leases of members cost an hour that are not due now, at the present prices, about."""
-    asked = [{"username": one, "now": now} for one in usernames]
-    return {row.username: int(row.micros_per_hour) for row in _find_per_hour.fetch(tx, asked)}
+def read_most_per_hour(tx: sa.Connection, usernames: Iterable[str]) -> dict[str, int]:
+    """Return what all running leases of members cost an hour at most. Cheap."""
+    found = _find_most.fetch(tx, [{"username": one} for one in usernames])
+    return {row.username: int(row.micros_per_hour) for row in found}
+
+
+def read_per_hour(tx: sa.Connection, usernames: Iterable[str]) -> dict[str, int]:
+    """Return what all running leases of members cost an hour at the present prices, about."""
+    found = _find_per_hour.fetch(tx, [{"username": one} for one in usernames])
+    return {row.username: int(row.micros_per_hour) for row in found}
 
 
 _find_lines = (
@@ -120,35 +148,25 @@ def read_lines(tx: sa.Connection, pool: str, lease_id: int, *, after: Instant) -
 
 # ── writes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_METERED = (
-    "metered_until",
-    "charged_micros",
-    "remainder",
-    "paid_micros",
-    "line_from_at",
-    "line_unit_price_micros",
-    "line_charged_micros",
-    "settle_at",
-    "is_low",
-)
+_METERED = Metered.__struct_fields__
+_take_metered = operator.attrgetter(*_METERED)
 
 
-def _change(table: sa.Table, keys: Sequence[str], names: Sequence[str]) -> bulk.Bulk:
-    """Build an update of some columns of rows by their key."""
-
+def _change_metered() -> bulk.Bulk:
+    # Alone the columns that change: on Postgres it is the reading of the rows that costs most.
     def build(rows: sa.FromClause) -> Any:
-        values = {name: rows.c[name] for name in names}
-        return sa.update(table).values(values).where(*(table.c[key] == rows.c[key] for key in keys))
+        values = {name: rows.c[name] for name in _METERED if name != "lease_id"}
+        return sa.update(leases).values(values).where(leases.c.lease_id == rows.c.lease_id)
 
-    return bulk.Bulk({name: table.c[name].type for name in (*keys, *names)}, build)
-
-
-_set_metered = _change(leases, ("pool", "lease_id"), _METERED)
+    return bulk.Bulk({name: leases.c[name].type for name in _METERED}, build)
 
 
-def set_metered(tabs: Sequence[Tab]) -> bulk.Write:
+_set_metered = _change_metered()
+
+
+def set_metered(tabs: Iterable[Tab]) -> bulk.Write:
     """Write how leases stand that go on. Nothing is stamped: where they run is as it was."""
-    return _set_metered, tabs
+    return _set_metered, [Metered(*_take_metered(tab)) for tab in tabs]
 
 
 def _delete() -> bulk.Bulk:

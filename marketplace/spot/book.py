@@ -127,10 +127,11 @@ class Book:
 
     # ── changing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def note(self, happening: Happening, subject: object, *, member: str | None) -> int:
+    def note(self, said: Happening) -> int:
         """Append what happened to the log, and return its seq."""
-        kind = str(happening.__struct_config__.tag)
-        return self.log.append(topic=happenings.TOPIC, kind=kind, subject=str(subject), member=member, data=happening)
+        subject, member = happenings.about(said)
+        kind = str(said.__struct_config__.tag)
+        return self.log.append(topic=happenings.TOPIC, kind=kind, subject=subject, member=member, data=said)
 
     def touch_pool(self, pool: PoolRecord) -> None:
         pool.changed_seq = self.log.last_seq

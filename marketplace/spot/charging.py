@@ -278,13 +278,14 @@ def settle(
 ) -> Settlement:
     """Decide what a member's leases pay, which of them have to stop, and when to look at the others again.
 
-    `micros_per_hour` is what all of the member's leases cost now, those that are not settled with these included.
+    `micros_per_hour` is what all that the member runs costs now, what is not settled with these included; 0 where the
+    money lasts for long anyway.
     """
     paid = _pay(running, available_micros)
     left = available_micros - sum(paid)
     step = next_on_grid(username, now)
     leases = [_judge(each, amount, now=now, step=step) for each, amount in zip(running, paid, strict=True)]
-    seconds_left = left * 3_600 // micros_per_hour if micros_per_hour > 0 else ENOUGH_SECONDS
+    seconds_left = left * 3_600 // micros_per_hour if micros_per_hour > 0 else ENOUGH_SECONDS + 1
     was_low = any(each.tab.is_low for each in running)
     is_low = seconds_left < LOW_SECONDS or (was_low and seconds_left <= ENOUGH_SECONDS)
     leases = [
@@ -299,9 +300,9 @@ def next_on_grid(username: str, instant: Instant) -> Instant:
     return instant + STEP - (instant - zlib.crc32(username.encode()) % STEP) % STEP
 
 
-def micros_per_hour(tab: Tab, unit_price_micros: int) -> int:
-    """Return what a lease costs at a price, a fraction left out."""
-    return pricing.rate(find_rule(tab.pricing), tab.terms, unit_price_micros) // tab.parts
+def may_be_low(left_micros: int, most_per_hour: int) -> bool:
+    """Tell whether what is left may last for so short a time, at the max prices of all, that a member is told of it."""
+    return left_micros * 3_600 <= ENOUGH_SECONDS * most_per_hour
 
 
 def _pay(running: Sequence[Running], available_micros: int) -> list[int]:

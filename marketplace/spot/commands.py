@@ -22,7 +22,7 @@ MAX_SECONDS = 10 * 365 * 86_400
 MAX_COMMAND_BYTES = 32_768
 """All words of a command, and all variables, in UTF-8."""
 MAX_FAILURES = 3
-"""Starts that may fail before a bid has failed."""
+"""Starts that may fail, or containers vanish, before a bid has failed."""
 
 SETTLE_SECONDS = 10
 """How often a running lease is charged."""
@@ -308,6 +308,8 @@ class ClaimedNode(msgspec.Struct, frozen=True):
     settings: dict[str, object]
     owner: str
     state: NodeState
+    cpu_millis: int
+    memory_mib: int
 
 
 class Heartbeat(msgspec.Struct, frozen=True):

@@ -229,6 +229,18 @@ Happening = (
     | BidFailed
 )
 
+
+def about(said: Happening) -> tuple[str, str | None]:
+    """Return what an entry is about, `pool/bid`, `pool/node`, the pool or a member; and the member who may read it."""
+    member: str | None = getattr(said, "username", None)
+    pool: str | None = getattr(said, "pool", None)
+    if pool is None:
+        assert member is not None, "what is about no pool is about a member"
+        return member, member
+    part = getattr(said, "bid_id", None) or getattr(said, "node", None)
+    return (pool if part is None else f"{pool}/{part}"), member
+
+
 KINDS = (
     Kind(TOPIC, PoolOpened, "a pool, with the unit that its price is for", is_public=True),
     Kind(TOPIC, PoolSet, "other settings of a pool", is_public=True),

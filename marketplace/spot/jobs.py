@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from marketplace.database import Database, Lane
+from marketplace.foundation import ids
 from marketplace.foundation.jobs import Job
 from marketplace.foundation.settings import Settings
 from marketplace.spot.commands import ExpireBids, LoseNodes, Settle, StopOverdue
@@ -54,11 +55,12 @@ def _matching() -> Run:
 def _looking_after(settings: Settings, addresses: Lane) -> Run:
     """Look after nodes until the process stops."""
     heard: list[News] = []
+    token = ids.new_token()
 
     async def run(database: Database, lane: Lane) -> None:
         if not heard:
             heard.append(News(database, lane))
-        await Keepers(database, lane, addresses, settings, heard[0]).run()
+        await Keepers(database, lane, addresses, settings, news=heard[0], token=token).run()
 
     return run
 

@@ -90,6 +90,7 @@ class Keeper:
         self._looks: list[asyncio.Task[None]] = []
         self._is_busy = asyncio.Event()
         self._answers = True
+        self._is_short = False
         self._name = {"pool": node.pool, "node": node.node}
 
     def open(self) -> None:
@@ -276,7 +277,13 @@ class Keeper:
             log.exception("node_not_looked_after", **self._name)
 
     async def _beat(self) -> None:
-        await self._backend.capacity()
+        """Give a sign of life, and say where the node has less than the market lets."""
+        has = await self._backend.capacity()
+        is_short = has.cpu_millis < self.node.cpu_millis or has.memory_mib < self.node.memory_mib
+        if is_short and not self._is_short:
+            let = {"cpu_millis": self.node.cpu_millis, "memory_mib": self.node.memory_mib}
+            log.warning("node_has_less_than_is_let", **self._name, let=let, has=msgspec.structs.asdict(has))
+        self._is_short = is_short
         await self._means.money.run(Heartbeat(self.node.pool, self.node.node))
 
     async def _look(self) -> None:

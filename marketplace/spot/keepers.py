@@ -11,7 +11,6 @@ import msgspec
 import structlog
 
 from marketplace.database import Database, Lane
-from marketplace.foundation import ids
 from marketplace.foundation.settings import Settings
 from marketplace.spot import connections, duties
 from marketplace.spot.commands import ClaimedNode, ClaimNodes, RecordClean
@@ -30,6 +29,8 @@ BAD_SETTINGS_SECONDS = 60.0
 CLEAN_AT_ONCE = 500
 PAUSE_SECONDS = 0.005
 """Between two readings of the news: what comes meanwhile comes together."""
+IDLE_PAUSE_SECONDS = 0.02
+"""After news that were nobody's here."""
 
 Name = tuple[str, str]
 """A node's: its pool's and its own."""
@@ -38,14 +39,19 @@ log = structlog.get_logger(__name__)
 
 
 class Keepers:
-    """The nodes of one process. `run` goes on until it is cancelled, or until something breaks: begin anew then."""
+    """The nodes of one process. `run` goes on until it is cancelled, or until something breaks: begin anew then.
 
-    def __init__(self, database: Database, money: Lane, addresses: Lane, settings: Settings, news: News) -> None:
+    Whoever begins anew with the same `token` has at once what the one before had.
+    """
+
+    def __init__(
+        self, database: Database, money: Lane, addresses: Lane, settings: Settings, *, news: News, token: str
+    ) -> None:
         self._database = database
         self._money = money
         self._news = news
         # Where nobody else can be, whoever comes next is the one who was before, and need not wait for its claims.
-        self._token = ids.new_token() if database.is_postgres else "embedded"
+        self._token = token if database.is_postgres else "embedded"
         self._keepers: dict[Name, Keeper] = {}
         self._bad: dict[Name, tuple[ClaimedNode, float]] = {}
         self._seq = 0
@@ -63,9 +69,9 @@ class Keepers:
                 if time.monotonic() >= claim_at:
                     claim_at = time.monotonic() + CLAIM_EVERY_SECONDS
                     await self._claim()
-                await self._hear()
+                has_news = await self._hear()
                 await self._note_clean()
-                await asyncio.sleep(PAUSE_SECONDS)
+                await asyncio.sleep(PAUSE_SECONDS if has_news else IDLE_PAUSE_SECONDS)
                 await self._news.wait(after=self._seq, seconds=claim_at - time.monotonic())
         finally:
             await self._let_go(list(self._keepers))
@@ -113,11 +119,13 @@ class Keepers:
     async def _let_go(self, names: list[Name]) -> None:
         await asyncio.gather(*(self._keepers.pop(name).close() for name in names))
 
-    async def _hear(self) -> None:
+    async def _hear(self) -> bool:
+        """Hand on what is new, and tell whether anything was."""
         pools = sorted({pool for pool, _ in self._keepers})
         told = await self._database.read(duties.read_changed, pools, after=self._seq)
         self._seq = told.seq
         self._hand_on(told.duties)
+        return bool(told.duties)
 
     def _hand_on(self, told: list[Duty]) -> None:
         for duty in told:
@@ -132,9 +140,10 @@ class Keepers:
 
 
 def _is_same(one: ClaimedNode | None, other: ClaimedNode) -> bool:
-    """Tell whether a node is reached as before; its state does not matter."""
+    """Tell whether a node is reached as before, and lets as much; its state does not matter."""
     return one is not None and _way(one) == _way(other)
 
 
 def _way(node: ClaimedNode) -> tuple[Any, ...]:
-    return node.backend, msgspec.json.encode(node.settings, order="sorted"), node.owner
+    settings = msgspec.json.encode(node.settings, order="sorted")
+    return node.backend, settings, node.owner, node.cpu_millis, node.memory_mib

@@ -2,7 +2,7 @@
 
 A container that ends by itself before it was told to go has ended by itself; after that, for what it was told. Whoever
 is displaced and wishes for it is queued again, later each time; whoever's node failed, at once. A bid goes on only if
-its wallet covers it anew.
+its wallet covers it anew, and not after its container has failed to start, or vanished, too often.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from marketplace.foundation.clock import SECOND, Instant
 from marketplace.foundation.errors import Refusal
 from marketplace.spot import bills, happenings
 from marketplace.spot.book import Book, shown
-from marketplace.spot.commands import STOP_GRACE_SECONDS, Cause
+from marketplace.spot.commands import MAX_FAILURES, STOP_GRACE_SECONDS, Cause
 from marketplace.spot.records import BidRecord, LeaseRecord
 
 OverState = Literal["evicted", "completed", "cancelled", "failed"]
@@ -33,7 +33,7 @@ def stop(book: Book, lease: LeaseRecord, *, cause: Cause, reason: str) -> None:
     said = happenings.ContainerStopRequested(
         lease.pool, lease.bid_id, lease.lease_id, lease.username, lease.node, lease.stop_at, cause, reason
     )
-    book.note(said, lease.bid_id, member=lease.username)
+    book.note(said)
     book.touch_lease(lease)
     book.took(lease.pool)
 
@@ -67,7 +67,7 @@ def evict(
         unit_price=paid,
         for_unit_price=more,
     )
-    book.note(said, lease.bid_id, member=lease.username)
+    book.note(said)
     book.touch_lease(lease)
 
 
@@ -97,6 +97,8 @@ def end(
     bid = _end(book, lease, at=ended_at, cause=cause, reason=reason, exit_code=exit_code)
     if cause in ("evicted", "drill"):
         bid.evictions += 1
+    elif cause == "vanished":
+        bid.failures += 1
     if not _goes_on(bid, cause):
         finish(
             book,
@@ -137,8 +139,10 @@ def _goes_on(bid: BidRecord, cause: Cause) -> bool:
     match cause:
         case "lost":
             return True
-        case "drained" | "vanished":
+        case "drained":
             return bid.on_eviction == "requeue"
+        case "vanished":
+            return bid.on_eviction == "requeue" and bid.failures < MAX_FAILURES
         case "evicted" | "drill":
             may_again = bid.max_preemptions is None or bid.evictions <= bid.max_preemptions
             return bid.on_eviction == "requeue" and may_again
@@ -181,7 +185,7 @@ def requeue(
     bid.state, bid.cause, bid.reason = "submitted", cause, reason
     bid.not_before = None if backoff_seconds is None else book.now + backoff_seconds * SECOND
     said = happenings.BidReturned(bid.pool, bid.bid_id, bid.username, cause, reason, bid.not_before)
-    seq = book.note(said, bid.bid_id, member=bid.username)
+    seq = book.note(said)
     if queue_anew:
         bid.queue_seq = seq
     book.touch_bid(bid)
@@ -197,7 +201,7 @@ def _note_uncovered(book: Book, bid: BidRecord, refusal: Refusal) -> None:
         needed=str(refusal.extra.get("needed", "")),
         reason="It is not queued again.",
     )
-    book.note(said, bid.bid_id, member=bid.username)
+    book.note(said)
 
 
 def finish(
@@ -226,5 +230,5 @@ def finish(
         said = happenings.BidCancelled(bid.pool, bid.bid_id, lease_id, bid.username, cause, reason, charged)
     else:
         said = happenings.BidFailed(bid.pool, bid.bid_id, lease_id, bid.username, cause, reason, exit_code, charged)
-    book.note(said, bid.bid_id, member=bid.username)
+    book.note(said)
     book.touch_bid(bid)

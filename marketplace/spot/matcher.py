@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import NamedTuple
 
 from prometheus_client import Histogram
 
@@ -11,6 +12,7 @@ from marketplace.database import Database, Lane
 from marketplace.foundation import clock
 from marketplace.foundation.clock import SECOND
 from marketplace.spot import deciding, duties
+from marketplace.spot.deciding import Step
 from marketplace.spot.news import News
 from marketplace.spot.projection import Projection
 
@@ -18,10 +20,21 @@ TICK_SECONDS = 1.0
 """How long at most nothing is decided."""
 PAUSE_SECONDS = 0.005
 """Between two looks at the news: what comes meanwhile comes together."""
+IDLE_PAUSE_SECONDS = 0.02
+"""After news that changed nothing here: the lane is others', too."""
 
 MATCH_SECONDS = Histogram(
     "marketplace_spot_match_seconds", "How long it took to catch up with a pool, decide, and be heard"
 )
+
+
+class Settled(NamedTuple):
+    """Up to which entry the log is known, and after how many seconds something may change without news."""
+
+    seq: int
+    wait_seconds: float
+    has_changed: bool
+    """Whether somebody was given a place or told to go."""
 
 
 class Matcher:
@@ -37,22 +50,23 @@ class Matcher:
 
     async def run(self) -> None:
         while True:
-            seq, wait_seconds = await self.match()
-            await asyncio.sleep(PAUSE_SECONDS)
-            await self._news.wait(after=seq, seconds=wait_seconds)
+            settled = await self.match()
+            await asyncio.sleep(PAUSE_SECONDS if settled.has_changed else IDLE_PAUSE_SECONDS)
+            await self._news.wait(after=settled.seq, seconds=settled.wait_seconds)
 
-    async def match(self) -> tuple[int, float]:
-        """Match each pool until it has settled.
-
-        Return the seq up to which the log is known, and after how many seconds to look again without news.
-        """
+    async def match(self) -> Settled:
+        """Match each pool until it has settled."""
         await self._look_for_pools()
-        waits = [TICK_SECONDS]
+        waits, has_changed = [TICK_SECONDS], False
         for projection in self._projections.values():
-            changes_at = await self._settle(projection)
-            if changes_at is not None:
-                waits.append(max(changes_at - clock.now(), 0) / SECOND)
-        return min((each.seq for each in self._projections.values()), default=0), min(waits)
+            is_done = False
+            while not is_done:
+                step = await self._step(projection)
+                is_done, has_changed = step.is_done, has_changed or bool(step.starts or step.evictions)
+                if is_done and step.changes_at is not None:
+                    waits.append(max(step.changes_at - clock.now(), 0) / SECOND)
+        seq = min((each.seq for each in self._projections.values()), default=0)
+        return Settled(seq, min(waits), has_changed)
 
     async def _look_for_pools(self) -> None:
         """Hear of new pools, which come seldom."""
@@ -61,11 +75,6 @@ class Matcher:
                 self._projections.setdefault(pool, Projection(pool))
             self._pools_at = time.monotonic() + TICK_SECONDS
 
-    async def _settle(self, projection: Projection) -> int | None:
-        """Step until nothing is left to decide; return when there may be something again without an event."""
-        while True:
-            began = time.perf_counter()
-            step = await deciding.step(projection, self._database, self._lane)
-            MATCH_SECONDS.observe(time.perf_counter() - began)
-            if step.is_done:
-                return step.changes_at
+    async def _step(self, projection: Projection) -> Step:
+        with MATCH_SECONDS.time():
+            return await deciding.step(projection, self._database, self._lane)

@@ -116,7 +116,7 @@ def _find(book: Book, pool: str, name: str, provider: str | None) -> NodeRecord 
 
 def _note(book: Book, node: NodeRecord, reason: str) -> None:
     said = happenings.NodeSet(node.pool, node.node, node.state, node.cpu_millis, node.memory_mib, reason)
-    book.note(said, node.node, member=None)
+    book.note(said)
     book.touch_node(node)
 
 
@@ -137,7 +137,8 @@ def claim(book: Book, command: ClaimNodes) -> list[ClaimedNode]:
             book.keep_node(node)
             book.log.is_dirty = True
         settings = json.decode(node.settings, type=dict[str, object])
-        claimed.append(ClaimedNode(node.pool, node.node, node.backend, settings, node.owner, node.state))
+        offers = (node.cpu_millis, node.memory_mib)
+        claimed.append(ClaimedNode(node.pool, node.node, node.backend, settings, node.owner, node.state, *offers))
     return claimed
 
 

@@ -79,7 +79,7 @@ def _start(book: Book, start: PlannedStart, waits_for: tuple[int, ...]) -> None:
         lease.state = bid.state = "starting"
         lease.start_at = book.now
         said = happenings.ContainerStarting(bid.pool, bid.bid_id, lease.lease_id, bid.username, lease.node)
-        book.note(said, bid.bid_id, member=bid.username)
+        book.note(said)
         book.touch_lease(lease)
         return
     lease = _matched(book, bid, start)
@@ -87,7 +87,7 @@ def _start(book: Book, start: PlannedStart, waits_for: tuple[int, ...]) -> None:
     bid.cause = bid.reason = bid.not_before = None
     reason = f"It waits for {len(waits_for)} others to go." if start.waits else "There is room for it."
     happened = happenings.BidMatched(bid.pool, bid.bid_id, lease.lease_id, bid.username, start.node, waits_for, reason)
-    book.note(happened, bid.bid_id, member=bid.username)
+    book.note(happened)
     book.touch_lease(lease)
 
 
@@ -139,4 +139,4 @@ def _set_price(book: Book, command: ApplyPlan) -> None:
     before = book.set_price(command.pool, command.unit_price_micros)
     if before is not None:
         said = happenings.PriceChanged(command.pool, shown(command.unit_price_micros), shown(before.unit_price_micros))
-        book.note(said, command.pool, member=None)
+        book.note(said)

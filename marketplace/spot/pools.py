@@ -38,7 +38,7 @@ def open_pool(book: Book, command: OpenPool) -> Pool | Refusal:
     said = happenings.PoolOpened(
         pool.pool, policy.unit_cpu_millis, policy.unit_memory_mib, shown(policy.reserve_micros), policy.pricing
     )
-    book.note(said, pool.pool, member=None)
+    book.note(said)
     book.touch_pool(record)
     book.set_price(pool.pool, policy.reserve_micros)
     return record.told()
@@ -60,7 +60,7 @@ def set_pool(book: Book, command: SetPool) -> Pool | Refusal:
         return before
     changed = PoolRecord.of(after, opened_at=record.opened_at)
     changed.opened_seq = record.opened_seq
-    book.note(happenings.PoolSet(command.pool, shown(policy.reserve_micros), policy.pricing), command.pool, member=None)
+    book.note(happenings.PoolSet(command.pool, shown(policy.reserve_micros), policy.pricing))
     book.touch_pool(changed)
     book.took(command.pool)
     return after

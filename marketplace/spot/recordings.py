@@ -38,7 +38,7 @@ def record_started(book: Book, command: RecordStarted) -> bool:
     said = happenings.ContainerStarted(
         lease.pool, lease.bid_id, lease.lease_id, lease.username, lease.node, lease.address, started_at
     )
-    book.note(said, lease.bid_id, member=lease.username)
+    book.note(said)
     book.touch_lease(lease)
     return True
 

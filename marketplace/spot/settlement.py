@@ -100,15 +100,14 @@ class _Settling:
 
     def decide(self) -> None:
         """Decide for each member what is paid, and which leases have to stop."""
-        now = self._book.now
-        others = billing_sql.read_per_hour(self._book.tx, self._by_member.keys() - self._short, now=now)
+        per_hour = self._read_per_hour()
         for username, charged in self._by_member.items():
             settlement = charging.settle(
                 username,
                 [_running(each) for each in charged],
                 available_micros=self._available(username),
-                micros_per_hour=sum(map(self._per_hour, charged)) + others.get(username, 0),
-                now=now,
+                micros_per_hour=per_hour.get(username, 0),
+                now=self._book.now,
             )
             self._pay(username, charged, settlement)
             for each, settled in zip(charged, settlement.leases, strict=True):
@@ -117,8 +116,17 @@ class _Settling:
                 else:
                     self.metered.append(settled.tab)
 
-    def _per_hour(self, charged: _Charged) -> int:
-        return charging.micros_per_hour(charged.tab, self._prices[charged.tab.pool][-1].unit_price_micros)
+    def _read_per_hour(self) -> dict[str, int]:
+        """Return what all that a member runs costs an hour, for those whose money may not last for long."""
+        most = billing_sql.read_most_per_hour(self._book.tx, self._by_member)
+        low = [
+            username
+            for username, charged in self._by_member.items()
+            if charging.may_be_low(
+                self._available(username) - sum(each.tab.owed_micros for each in charged), most[username]
+            )
+        ]
+        return billing_sql.read_per_hour(self._book.tx, low)
 
     def _pay(self, username: str, charged: Sequence[_Charged], settlement: Settlement) -> None:
         """Take what the member's leases pay together, and tell if there is not much left."""
@@ -133,10 +141,10 @@ class _Settling:
                 for before, after in pairs
                 if after.paid_micros > before.paid_micros
             }
-            book.note(happenings.LeasesCharged(username, shown(amount), charges), username, member=username)
+            book.note(happenings.LeasesCharged(username, shown(amount), charges))
         if settlement.seconds_left is not None:
             low = happenings.FundsLow(username, shown(settlement.available_micros), settlement.seconds_left)
-            book.note(low, username, member=username)
+            book.note(low)
 
     # ── who has to stop ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -157,7 +165,7 @@ class _Settling:
                 said = happenings.InsufficientFunds(
                     lease.pool, lease.bid_id, lease.lease_id, lease.username, available, owed, reason
                 )
-                book.note(said, lease.bid_id, member=lease.username)
+                book.note(said)
             leaving.stop(book, lease, cause=settled.cause, reason=reason)
         book.close()
 

@@ -36,6 +36,8 @@ _NEVER_CHANGE = {
 _now = sa.bindparam("now", type_=sa.BigInteger)
 _limit = sa.bindparam("limit", type_=sa.Integer)
 _pool = sa.bindparam("pool", type_=sa.Text)
+# Written out, as in the conditions of partial indexes: with a parameter in its place they would not be used.
+_is_not_clean = leases.c.is_clean == sa.literal_column("0")
 
 _find_pools = bulk.find_in(pools, {"pool": "pool"}, list(pools.c))
 _find_nodes = bulk.find_in(nodes, {"pool": "pool", "node": "node"}, list(nodes.c))
@@ -54,7 +56,7 @@ _find_prices = (
 )
 _find_expiring = (
     sa.select(spot_bids.c.bid_id)
-    .where(spot_bids.c.state == "submitted", spot_bids.c.expires_at <= _now)
+    .where(spot_bids.c.state == sa.literal_column("'submitted'"), spot_bids.c.expires_at <= _now)
     .order_by(spot_bids.c.expires_at, spot_bids.c.bid_id)
     .limit(_limit)
 )
@@ -67,13 +69,13 @@ _find_overdue = (
 _open_leases_of_node = (
     sa.select(leases.c.lease_id)
     .where(leases.c.pool == _pool, leases.c.node == sa.bindparam("node"))
-    .where(leases.c.is_clean == 0, leases.c.state != "ended")
+    .where(_is_not_clean, leases.c.state != "ended")
     .order_by(leases.c.lease_id)
 )
 _count_unclean = (
     sa.select(sa.func.count())
     .select_from(leases)
-    .where(leases.c.pool == _pool, leases.c.node == sa.bindparam("node"), leases.c.is_clean == 0)
+    .where(leases.c.pool == _pool, leases.c.node == sa.bindparam("node"), _is_not_clean)
 )
 _find_large_nodes = (
     sa.select(nodes.c.node)

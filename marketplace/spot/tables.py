@@ -110,7 +110,7 @@ nodes = sa.Table(
     sa.CheckConstraint(_one_of("state", ("ready", "cordoned", "draining", "lost")), name="state_known"),
     sa.CheckConstraint("(claim IS NULL) = (claimed_until IS NULL)", name="claimed_by_somebody"),
     sa.UniqueConstraint("owner", name="nodes_owner_key"),
-    sa.Index("nodes_changed", "pool", "changed_seq"),
+    sa.Index("nodes_changed", "pool", "changed_seq", "node"),
     comment="machines that run leases, each by a backend",
     sqlite_with_rowid=False,
 )
@@ -140,7 +140,7 @@ spot_bids = sa.Table(
     sa.Column("not_before", sa.BigInteger, nullable=True, comment="queued again, but not tried before; null: at once"),
     sa.Column("avoids", sa.Text, nullable=False, comment="JSON: nodes where its start has failed"),
     sa.Column("evictions", sa.Integer, nullable=False, comment="how often it was displaced"),
-    sa.Column("failures", sa.Integer, nullable=False, comment="how often its start has failed"),
+    sa.Column("failures", sa.Integer, nullable=False, comment="how often its start has failed, or it vanished"),
     sa.Column("hold_id", sa.BigInteger, nullable=True, comment="money set aside for it; null once it has ended"),
     sa.Column("held_micros", sa.BigInteger, nullable=True, comment="how much"),
     sa.Column("charged_micros", sa.BigInteger, nullable=False, comment="what its ended leases have cost"),
@@ -172,7 +172,7 @@ spot_bids = sa.Table(
     sa.CheckConstraint("(hold_id IS NULL) = (held_micros IS NULL)", name="held_amount_of_a_hold"),
     sa.UniqueConstraint("bid_id", name="spot_bids_bid_id_key"),
     # What a projection has not seen yet.
-    sa.Index("spot_bids_changed", "pool", "changed_seq"),
+    sa.Index("spot_bids_changed", "pool", "changed_seq", "bid_id"),
     # A new projection reads these, and a member's list of open ones.
     sa.Index("spot_bids_open", "pool", "bid_id", postgresql_where=_OPEN_BID, sqlite_where=_OPEN_BID),
     sa.Index("spot_bids_by_owner", "username", "bid_id"),

@@ -148,7 +148,7 @@ def create_nodes() -> None:
         comment="machines that run leases, each by a backend",
         sqlite_with_rowid=False,
     )
-    op.create_index("nodes_changed", "nodes", ["pool", "changed_seq"])
+    op.create_index("nodes_changed", "nodes", ["pool", "changed_seq", "node"])
 
 
 def rules_of_bids() -> list[sa.CheckConstraint]:
@@ -222,7 +222,7 @@ def create_bids() -> None:
         ),
         sa.Column("avoids", sa.Text, nullable=False, comment="JSON: nodes where its start has failed"),
         sa.Column("evictions", sa.Integer, nullable=False, comment="how often it was displaced"),
-        sa.Column("failures", sa.Integer, nullable=False, comment="how often its start has failed"),
+        sa.Column("failures", sa.Integer, nullable=False, comment="how often its start has failed, or it vanished"),
         sa.Column("hold_id", sa.BigInteger, nullable=True, comment="money set aside for it; null once it has ended"),
         sa.Column("held_micros", sa.BigInteger, nullable=True, comment="how much"),
         sa.Column("charged_micros", sa.BigInteger, nullable=False, comment="what its ended leases have cost"),
@@ -240,7 +240,7 @@ def create_bids() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("spot_bids_by_owner", "spot_bids", ["username", "bid_id"])
-    op.create_index("spot_bids_changed", "spot_bids", ["pool", "changed_seq"])
+    op.create_index("spot_bids_changed", "spot_bids", ["pool", "changed_seq", "bid_id"])
     op.create_index(
         "spot_bids_expiring",
         "spot_bids",

@@ -171,5 +171,5 @@ def test_the_command_line_starts_without_a_database_or_a_web_framework() -> None
         "import sys; from marketplace.cli import root; root.make_app();"
         "print({'sqlalchemy', 'alembic', 'litestar', 'uvicorn', 'httpx', 'msgspec'} & set(sys.modules))"
     )
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=180)
     assert run.stdout.strip() == "set()"

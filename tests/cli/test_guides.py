@@ -69,7 +69,7 @@ def test_the_examples_of_the_command_line_run(
 def test_the_guide_names_every_command() -> None:
     text = (GUIDES / "cli.md").read_text(encoding="utf-8")
     app = root.make_app()
-    groups = ("auction", "db", "demo", "ip", "keys", "members", "wallet", "webhooks")
+    groups = ("auction", "db", "demo", "ip", "keys", "members", "spot", "wallet", "webhooks")
     names = [*app, *(f"{group} {name}" for group in groups for name in app[group])]
     for name in [name for name in names if "-" not in name and name not in groups]:
         assert f"`{name}`" in text

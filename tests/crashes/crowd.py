@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from marketplace import hours
 from marketplace.database import open_database
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 ANSWER_SECONDS = 60.0
 
 

@@ -16,7 +16,7 @@ from marketplace.foundation import errors
 from marketplace.foundation.clock import Instant
 from tests.database import counters
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 class Lanes:

@@ -12,7 +12,7 @@ from marketplace import events, hours
 from marketplace.database import Lane
 from marketplace.events.model import Entry, Page
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 class Clerk:

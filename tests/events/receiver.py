@@ -68,7 +68,7 @@ class Receiver:
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
 
-    async def until(self, is_so: Callable[[], bool], *, seconds: float = 20) -> None:
+    async def until(self, is_so: Callable[[], bool], *, seconds: float = 60) -> None:
         """Wait until something that was received makes it so. Raises TimeoutError."""
         deadline = time.monotonic() + seconds
         while not is_so():

@@ -14,7 +14,7 @@ from marketplace.foundation import errors
 from tests.events.reading import PATIENCE_SECONDS, Clerk, Reader, document, seqs
 
 ALL = Wanted()
-LONG = 60.0
+LONG = 600.0
 
 
 async def test_a_page_is_what_comes_after_a_seq(feed: Feed, clerk: Clerk) -> None:

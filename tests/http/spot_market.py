@@ -11,6 +11,7 @@ from marketplace.http import resources
 from marketplace.spot import listings
 from tests.http.conftest import Client
 from tests.http.keyed import Keyed
+from tests.http.rows import FORBIDDEN, Row
 
 BIDS, LEASES, POOLS = "/api/v1/spot/bids", "/api/v1/spot/leases", "/api/v1/spot/pools"
 NODES = f"{POOLS}/default/nodes"
@@ -19,6 +20,51 @@ CONTAINER = {"image": "busybox:1", "cpu_millis": 100, "memory_mib": 64, "max_pri
 NODE = {"backend": "simulated", "cpu_millis": 900_000, "memory_mib": 900_000, "provider": "bob"}
 LARGE = "large"
 SECRET = "only-the-lease-knows"
+
+NO_SPOT_BID = (404, "spot.unknown_bid")
+NO_LEASE = (404, "spot.unknown_lease")
+
+TABLE = {
+    "GET /api/v1/spot/bids": Row("read", "/api/v1/spot/bids?username=bob", ann=FORBIDDEN),
+    "POST /api/v1/spot/bids": Row("trade", "/api/v1/spot/bids", {**CONTAINER, "username": "bob"}, FORBIDDEN),
+    "POST /api/v1/spot/bids/preview": Row(
+        "read", "/api/v1/spot/bids/preview", {**CONTAINER, "username": "bob"}, FORBIDDEN
+    ),
+    "GET /api/v1/spot/bids/{bid_id}": Row("read", "/api/v1/spot/bids/{spot_bid_id}", ann=NO_SPOT_BID),
+    "PATCH /api/v1/spot/bids/{bid_id}": Row(
+        "trade", "/api/v1/spot/bids/{spot_bid_id}", {"max_price_per_hour": "4"}, NO_SPOT_BID
+    ),
+    "DELETE /api/v1/spot/bids/{bid_id}": Row("trade", "/api/v1/spot/bids/{spot_bid_id}", ann=NO_SPOT_BID),
+    "GET /api/v1/spot/leases": Row("read", "/api/v1/spot/leases?username=bob", ann=FORBIDDEN),
+    "GET /api/v1/spot/leases/{lease_id}": Row("read", "/api/v1/spot/leases/{lease_id}", ann=NO_LEASE),
+    "DELETE /api/v1/spot/leases/{lease_id}": Row("trade", "/api/v1/spot/leases/{lease_id}", ann=NO_LEASE),
+    "POST /api/v1/spot/leases/{lease_id}/simulate-eviction": Row(
+        "admin", "/api/v1/spot/leases/{lease_id}/simulate-eviction"
+    ),
+    "GET /api/v1/spot/leases/{lease_id}/logs": Row("read", "/api/v1/spot/leases/{lease_id}/logs", ann=NO_LEASE),
+    "GET /api/v1/spot/leases/{lease_id}/bill": Row("read", "/api/v1/spot/leases/{lease_id}/bill", ann=NO_LEASE),
+    "GET /api/v1/spot/bills": Row("read", "/api/v1/spot/bills?username=bob", ann=FORBIDDEN),
+    "GET /api/v1/spot/leases/{lease_id}/notice": Row(
+        None, "/api/v1/spot/leases/{noticed_lease_id}/notice?secret={secret}"
+    ),
+    "GET /api/v1/spot/pools": Row("read", "/api/v1/spot/pools"),
+    "POST /api/v1/spot/pools": Row("admin", "/api/v1/spot/pools", {"pool": "p{number}"}),
+    "GET /api/v1/spot/pools/{pool}": Row("read", "/api/v1/spot/pools/default"),
+    "PATCH /api/v1/spot/pools/{pool}": Row("admin", "/api/v1/spot/pools/default", {"margin_basis_points": 500}),
+    "GET /api/v1/spot/pools/{pool}/nodes": Row("read", NODES),
+    "POST /api/v1/spot/pools/{pool}/nodes": Row("admin", NODES, {**NODE, "node": "m{number}"}),
+    "GET /api/v1/spot/pools/{pool}/nodes/{node}": Row("read", f"{NODES}/{{node}}"),
+    "PATCH /api/v1/spot/pools/{pool}/nodes/{node}": Row(
+        "supply", f"{NODES}/{{node}}", {"state": "draining"}, (404, "spot.unknown_node")
+    ),
+    "DELETE /api/v1/spot/pools/{pool}/nodes/{node}": Row("supply", f"{NODES}/{{node}}", ann=(404, "spot.unknown_node")),
+    "GET /api/v1/spot/pools/{pool}/price": Row("read", "/api/v1/spot/pools/default/price"),
+    "GET /api/v1/spot/pools/{pool}/prices": Row("read", "/api/v1/spot/pools/default/prices"),
+    "GET /api/v1/spot/pools/{pool}/candles": Row("read", "/api/v1/spot/pools/default/candles?limit=2"),
+    "GET /api/v1/spot/pools/{pool}/percentiles": Row("read", "/api/v1/spot/pools/default/percentiles"),
+    "GET /api/v1/spot/pools/{pool}/utilisation": Row("read", "/api/v1/spot/pools/default/utilisation"),
+}
+"""Who may call what; see test_authorization."""
 
 
 def run(client: Client, command: Any) -> Any:

@@ -1,7 +1,5 @@
 """Every route × every kind of caller. A route that is not in the table fails; so does one that asks for another scope.
 
-Pages have a table of their own, in tests/dashboard: there a browser calls, by a session.
-
 The table says it once more, in words of its own: which scope a route asks for, and what becomes of a member who means
 another member's things.
 """
@@ -11,47 +9,28 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from litestar.routes import HTTPRoute
 
-from marketplace import auctions
 from marketplace.app import create_app
-from marketplace.database import money
 from marketplace.foundation.settings import Settings
-from marketplace.http import callers, resources
+from marketplace.http import callers
 from tests.http import spot_market
 from tests.http.conftest import serving
 from tests.http.keyed import ALL_BUT_ADMIN, Keyed, keyed
+from tests.http.rows import FORBIDDEN, Row
 from tests.http.test_gate import assert_problem
 from tests.services import postgres
 
 MARKET = "/api/v1/hours/markets/default"
 BUY = {"volume": 1, "price": 0, "username": "bob"}
-FORBIDDEN = (403, "forbidden")
 WEBHOOK = {"url": "https://example.org/"}
 HOOK = "/api/v1/webhooks/{webhook_id}"
 NO_HOOK = (404, "events.unknown_webhook")
-SPOT_NODES = spot_market.NODES
-NO_SPOT_BID = (404, "spot.unknown_bid")
-NO_LEASE = (404, "spot.unknown_lease")
-AUCTIONS = "/api/v1/auctions"
-ORDER = "/api/v1/auctions/orders/{order_id}"
-NO_ORDER = (404, "auctions.unknown_order")
-SOLVER_BID = {"solver": "bob", "max_input": "1", "conversion_rate": "1", "valid_till": "2099-01-01T00:00:00Z"}
-
-
-class Row(NamedTuple):
-    """What a route asks for; a request, about things of bob's; and what ann is told who sends it."""
-
-    scopes: str | None
-    path: str
-    body: Any = None
-    ann: tuple[int, str] | None = None
 
 
 TABLE = {
@@ -93,37 +72,6 @@ TABLE = {
     ),
     "GET /api/v1/assets": Row("read", "/api/v1/assets"),
     "POST /api/v1/assets": Row("admin", "/api/v1/assets", {"asset": "a{number}", "decimals": 2}),
-    # auctions
-    "GET /api/v1/auctions/books": Row("read", f"{AUCTIONS}/books"),
-    "POST /api/v1/auctions/books": Row("admin", f"{AUCTIONS}/books", {"book": "b{number}"}),
-    "GET /api/v1/auctions/books/{book}": Row("read", f"{AUCTIONS}/books/default"),
-    "PATCH /api/v1/auctions/books/{book}": Row("admin", f"{AUCTIONS}/books/default", {"batch_size": 5}),
-    "GET /api/v1/auctions/books/{book}/commitments": Row("read", f"{AUCTIONS}/books/default/commitments"),
-    "GET /api/v1/auctions/books/{book}/commitments/{commitment_id}": Row(
-        "read", f"{AUCTIONS}/books/slow/commitments/{{commitment_id}}"
-    ),
-    "GET /api/v1/auctions/books/{book}/solvers": Row("read", f"{AUCTIONS}/books/default/solvers"),
-    "GET /api/v1/auctions/books/{book}/solvers/{solver}": Row("read", f"{AUCTIONS}/books/slow/solvers/bob"),
-    "GET /api/v1/auctions/books/{book}/log": Row("read", f"{AUCTIONS}/books/default/log"),
-    "GET /api/v1/auctions/books/{book}/log/stream": Row(
-        "read", f"{AUCTIONS}/books/none/log/stream", ann=(404, "auctions.unknown_book")
-    ),
-    "GET /api/v1/auctions/orders": Row("read", f"{AUCTIONS}/orders?username=bob", ann=FORBIDDEN),
-    "POST /api/v1/auctions/orders": Row(
-        "trade", f"{AUCTIONS}/orders", {"username": "bob", "description": "x", "input_budget": "0.01"}, FORBIDDEN
-    ),
-    "GET /api/v1/auctions/orders/{order_id}": Row("read", ORDER, ann=NO_ORDER),
-    "DELETE /api/v1/auctions/orders/{order_id}": Row("trade", ORDER, ann=NO_ORDER),
-    "GET /api/v1/auctions/orders/{order_id}/bids": Row("read", f"{ORDER}/bids", ann=NO_ORDER),
-    "POST /api/v1/auctions/orders/{order_id}/bids": Row(
-        "solve", f"{AUCTIONS}/orders/{{open_order_id}}/bids", SOLVER_BID, FORBIDDEN
-    ),
-    "POST /api/v1/auctions/orders/{order_id}/deposits": Row(
-        "solve", f"{AUCTIONS}/orders/{{due_order_id}}/deposits", {"solver": "bob", "amount": "0.01"}, FORBIDDEN
-    ),
-    "POST /api/v1/auctions/orders/{order_id}/claims": Row(
-        "solve", f"{AUCTIONS}/orders/{{said_order_id}}/claims", {"solver": "bob"}, FORBIDDEN
-    ),
     # hours
     "POST /buy": Row("trade", "/buy", BUY, FORBIDDEN),
     "POST /sell": Row("supply", "/sell", {"volume": 1}),
@@ -161,49 +109,7 @@ TABLE = {
     "GET /api/v1/hours/markets/{market}/allocations": Row("read", f"{MARKET}/allocations?username=bob", ann=FORBIDDEN),
     "GET /api/v1/hours/markets/{market}/candles": Row("read", f"{MARKET}/candles"),
     "GET /api/v1/hours/markets/{market}/preview": Row("read", f"{MARKET}/preview?volume=1&price=1"),
-    # spot
-    "GET /api/v1/spot/bids": Row("read", "/api/v1/spot/bids?username=bob", ann=FORBIDDEN),
-    "POST /api/v1/spot/bids": Row(
-        "trade", "/api/v1/spot/bids", {**spot_market.CONTAINER, "username": "bob"}, FORBIDDEN
-    ),
-    "POST /api/v1/spot/bids/preview": Row(
-        "read", "/api/v1/spot/bids/preview", {**spot_market.CONTAINER, "username": "bob"}, FORBIDDEN
-    ),
-    "GET /api/v1/spot/bids/{bid_id}": Row("read", "/api/v1/spot/bids/{spot_bid_id}", ann=NO_SPOT_BID),
-    "PATCH /api/v1/spot/bids/{bid_id}": Row(
-        "trade", "/api/v1/spot/bids/{spot_bid_id}", {"max_price_per_hour": "4"}, NO_SPOT_BID
-    ),
-    "DELETE /api/v1/spot/bids/{bid_id}": Row("trade", "/api/v1/spot/bids/{spot_bid_id}", ann=NO_SPOT_BID),
-    "GET /api/v1/spot/leases": Row("read", "/api/v1/spot/leases?username=bob", ann=FORBIDDEN),
-    "GET /api/v1/spot/leases/{lease_id}": Row("read", "/api/v1/spot/leases/{lease_id}", ann=NO_LEASE),
-    "DELETE /api/v1/spot/leases/{lease_id}": Row("trade", "/api/v1/spot/leases/{lease_id}", ann=NO_LEASE),
-    "POST /api/v1/spot/leases/{lease_id}/simulate-eviction": Row(
-        "admin", "/api/v1/spot/leases/{lease_id}/simulate-eviction"
-    ),
-    "GET /api/v1/spot/leases/{lease_id}/logs": Row("read", "/api/v1/spot/leases/{lease_id}/logs", ann=NO_LEASE),
-    "GET /api/v1/spot/leases/{lease_id}/bill": Row("read", "/api/v1/spot/leases/{lease_id}/bill", ann=NO_LEASE),
-    "GET /api/v1/spot/bills": Row("read", "/api/v1/spot/bills?username=bob", ann=FORBIDDEN),
-    "GET /api/v1/spot/leases/{lease_id}/notice": Row(
-        None, "/api/v1/spot/leases/{noticed_lease_id}/notice?secret={secret}"
-    ),
-    "GET /api/v1/spot/pools": Row("read", "/api/v1/spot/pools"),
-    "POST /api/v1/spot/pools": Row("admin", "/api/v1/spot/pools", {"pool": "p{number}"}),
-    "GET /api/v1/spot/pools/{pool}": Row("read", "/api/v1/spot/pools/default"),
-    "PATCH /api/v1/spot/pools/{pool}": Row("admin", "/api/v1/spot/pools/default", {"margin_basis_points": 500}),
-    "GET /api/v1/spot/pools/{pool}/nodes": Row("read", SPOT_NODES),
-    "POST /api/v1/spot/pools/{pool}/nodes": Row("admin", SPOT_NODES, {**spot_market.NODE, "node": "m{number}"}),
-    "GET /api/v1/spot/pools/{pool}/nodes/{node}": Row("read", f"{SPOT_NODES}/{{node}}"),
-    "PATCH /api/v1/spot/pools/{pool}/nodes/{node}": Row(
-        "supply", f"{SPOT_NODES}/{{node}}", {"state": "draining"}, (404, "spot.unknown_node")
-    ),
-    "DELETE /api/v1/spot/pools/{pool}/nodes/{node}": Row(
-        "supply", f"{SPOT_NODES}/{{node}}", ann=(404, "spot.unknown_node")
-    ),
-    "GET /api/v1/spot/pools/{pool}/price": Row("read", "/api/v1/spot/pools/default/price"),
-    "GET /api/v1/spot/pools/{pool}/prices": Row("read", "/api/v1/spot/pools/default/prices"),
-    "GET /api/v1/spot/pools/{pool}/candles": Row("read", "/api/v1/spot/pools/default/candles?limit=2"),
-    "GET /api/v1/spot/pools/{pool}/percentiles": Row("read", "/api/v1/spot/pools/default/percentiles"),
-    "GET /api/v1/spot/pools/{pool}/utilisation": Row("read", "/api/v1/spot/pools/default/utilisation"),
+    **spot_market.TABLE,
     # addresses
     "POST /api/v1/ip/allocate": Row(
         "trade", "/api/v1/ip/allocate", {"vm_id": "{vm_id}"}, (409, "addresses.vm_of_another")
@@ -248,7 +154,7 @@ NOBODY = ("malformed", "unknown", "revoked", "expired")
 
 
 def routes() -> dict[str, Any]:
-    """Return every handler of the application but those of pages, by method and path."""
+    """Return every handler of the application, by method and path."""
     app = create_app(Settings(database_url="sqlite:///never-opened.db"))
     return {
         f"{method} {re.sub(r':[a-z]+}', '}', route.path_format)}": handler
@@ -256,7 +162,7 @@ def routes() -> dict[str, Any]:
         if isinstance(route, HTTPRoute)
         for handler in route.route_handlers
         for method in handler.http_methods
-        if method != "OPTIONS" and not (route.path == "/" or route.path.startswith("/dashboard/"))
+        if method != "OPTIONS"
     }
 
 
@@ -274,56 +180,11 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     databases.drop(name)
 
 
-@pytest.fixture(scope="module")
-def auctioned(server: Keyed) -> dict[str, Any]:
-    """Orders of the admin's: one that takes bids, two on which bob owes a delivery and his word, one that he filled."""
-    slow = {"tick_seconds": 0.05, "bidding_window_seconds": 0.05, "fulfil_seconds": 86_400}
-    for username in ("admin", "bob"):
-        server.done("admin", "POST", f"/api/v1/wallets/{username}/deposits", json={"amount": "5000"})
-    for book, escrow in (("slow", "ledger"), ("word", "claim")):
-        server.done("admin", "POST", f"{AUCTIONS}/books", json={"book": book, "escrow": escrow, **slow})
-    filled, due, said = (_commit_bob(server, book) for book in ("slow", "slow", "word"))
-    server.done("bob", "POST", f"{AUCTIONS}/orders/{filled}/deposits", json={})
-    _tick(server, "slow")
-    (made,) = server.done("bob", "GET", f"{AUCTIONS}/books/slow/commitments?order_id={due}")["items"]
-    server.done("admin", "PATCH", f"{AUCTIONS}/books/slow", json={"bidding_window_seconds": 86_400})
-    return {
-        "commitment_id": made["commitment_id"],
-        "due_order_id": due,
-        "said_order_id": said,
-        "open_order_id": _announce(server, "slow"),
-    }
-
-
-def _announce(server: Keyed, book: str) -> int:
-    order_id: int = server.done("admin", "POST", f"{AUCTIONS}/orders", json={"book": book, "description": "x"})[
-        "order_id"
-    ]
-    _tick(server, book)
-    return order_id
-
-
-def _commit_bob(server: Keyed, book: str) -> int:
-    order_id = _announce(server, book)
-    bid = SOLVER_BID | {"max_input": "1000"}
-    server.done("bob", "POST", f"{AUCTIONS}/orders/{order_id}/bids", json=bid)
-    _tick(server, book)
-    return order_id
-
-
-def _tick(server: Keyed, book: str) -> None:
-    """Let a tick come by, which no job sends here."""
-    time.sleep(0.06)
-    service = server.client.app.state[resources.STATE]
-    with server.client.portal() as portal:
-        portal.call(service.lanes[money.LANE].run, auctions.Tick(book, "q"))
-
-
 _numbers = itertools.count(1)
 
 
 @pytest.fixture
-def things(server: Keyed, auctioned: dict[str, Any]) -> dict[str, Any]:
+def things(server: Keyed) -> dict[str, Any]:
     """What bob has: a bid, a supply, a VM's address, a key; and a network of the admin's, and numbers to be new by."""
     number = next(_numbers)
     bid = server.done("bob", "POST", f"{MARKET}/bids", json={"volume": 5, "price": 0})
@@ -338,10 +199,7 @@ def things(server: Keyed, auctioned: dict[str, Any]) -> dict[str, Any]:
     ids = {"bid_id": bid["bid_id"], "supply_id": supply["supply_id"], "key_id": key["key_id"], "ip": address["ip"]}
     ids["webhook_id"] = made["webhook"]["webhook_id"]
     ids |= spot_market.things(server, number)
-    order = server.done("bob", "POST", "/api/v1/auctions/orders", json={"description": "x", "input_budget": "0.01"})
-    ids["order_id"] = order["order_id"]
-    names = {"vm_id": f"bobs-{number}", "network": f"t{number}", "number": number, "hex": f"{number:x}"}
-    return auctioned | ids | names
+    return ids | {"vm_id": f"bobs-{number}", "network": f"t{number}", "number": number, "hex": f"{number:x}"}
 
 
 def send(server: Keyed, who: str | None, name: str, things: dict[str, Any]) -> Any:
@@ -408,11 +266,6 @@ SOME = {
     "vm_id": "vm",
     "ip": "172.16.0.9",
     "webhook_id": 1,
-    "order_id": 1,
-    "open_order_id": 1,
-    "due_order_id": 1,
-    "said_order_id": 1,
-    "commitment_id": 1,
     "key_id": "f" * 16,
     "network": "n",
     "spot_bid_id": 1,

@@ -33,7 +33,7 @@ def dump(url: str) -> str:
         raw = b"".join(path.read_bytes() for path in Path(file).parent.glob(f"{Path(file).name}*"))
         return text + raw.decode("latin-1")
     command = [str(postgres.binaries() / "pg_dump"), "--dbname", url]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=180).stdout
 
 
 def misuses(url: str, key: str) -> Iterator[httpx.Response]:

@@ -96,7 +96,7 @@ async def reach_for_the_same(clients: Clients) -> None:
 
 async def until_expired(clients: Clients) -> None:
     """Wait for the worker to have closed what nobody else did."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while [bid async for bid in clients.next().bids(state="open")]:  # noqa: ASYNC110 - another process does it
             await asyncio.sleep(0.05)
 

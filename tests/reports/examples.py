@@ -22,6 +22,10 @@ KEY = re.compile(r"\b(mk_[0-9a-f]{16}_[0-9a-f]{64}|[0-9a-f]{16})\b")
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
+LONGEST_SECONDS = 120
+"""What waits for something that never comes is given up."""
+
+
 class Example(NamedTuple):
     command: str
     answer: str
@@ -61,7 +65,13 @@ def run(examples: list[Example], *, server: str, **variables: str) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | variables
         done = subprocess.run(
-            ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
+            ["bash", "-c", script],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LONGEST_SECONDS,
         )
     assert not done.stderr, done.stderr
     return [output.strip() for output in done.stdout.split("\036")[1:]]

@@ -12,7 +12,7 @@ from tests.reports import documents, examples
 
 WITH_EXAMPLES = [
     "README.md",
-    *(f"docs/guide/{name}.md" for name in ("addresses", "api", "auctions", "events", "hours", "wallets")),
+    *(f"docs/guide/{name}.md" for name in ("addresses", "api", "auctions", "events", "hours", "spot", "wallets")),
 ]
 WITH_KEYS = "docs/guide/keys.md"
 
@@ -28,7 +28,7 @@ def test_the_examples_give_the_answers_that_stand_below_them(
     name: str, database_url: str, start_server: StartServer
 ) -> None:
     written = examples.in_document(name)
-    server = start_server(database_url, "--jobs")  # the auctions' guide waits for what happens by the clock
+    server = start_server(database_url, "--jobs")  # some guides wait for what happens by the clock
     check(written, examples.run(written, server=f"localhost:{server.port}"))
 
 

@@ -37,12 +37,12 @@ class Child:
     ) -> None:
         self.log = log
         self.process: subprocess.Popen[bytes] | Forked
-        atexit.register(self.end, farewell)
         if nursery is not None:
             assert environment is not None
             assert folder is not None
             assert own_group, "each that is forked has one"
             self.process = nursery.fork(arguments[3:], log=log, environment=environment, folder=folder)
+            atexit.register(self.end, farewell)
             return
         with log.open("ab") as output:
             self.process = subprocess.Popen(  # a list, no shell
@@ -58,6 +58,7 @@ class Child:
                 process_group=0 if own_group else None,
                 preexec_fn=lambda: die_with_parent(farewell),
             )
+        atexit.register(self.end, farewell)
 
     @property
     def pid(self) -> int:
@@ -77,7 +78,7 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
-    def end(self, number: signal.Signals = signal.SIGTERM, *, timeout_seconds: float = 30) -> int:
+    def end(self, number: signal.Signals = signal.SIGTERM, *, timeout_seconds: float = 120) -> int:
         """Send a signal and wait for the end, with SIGKILL when patience ends. Returns the exit code."""
         self.send(number)
         if number is not signal.SIGKILL:

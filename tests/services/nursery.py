@@ -69,7 +69,10 @@ class Forked:
 
     def poll(self) -> int | None:
         if self.returncode is None:
-            self.returncode = self._nursery.ask({"poll": self.pid})
+            try:
+                self.returncode = self._nursery.ask({"poll": self.pid})
+            except (OSError, ValueError):  # the nursery has ended, and whom it forked with it
+                self.returncode = -signal.SIGTERM
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:

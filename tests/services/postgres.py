@@ -37,7 +37,7 @@ OVERRIDE = "MARKETPLACE_TEST_DATABASE_URL"
 
 Over = Literal["socket", "tcp"]
 
-_START_SECONDS = 30.0
+_START_SECONDS = 120.0
 _NO_CRASH_HERE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "256MB"}
 
 
@@ -200,7 +200,7 @@ def execute(url: str, statement: str) -> list[asyncpg.Record]:
     results: list[Any] = []
 
     async def run() -> None:
-        connection = await asyncpg.connect(url, timeout=10)
+        connection = await asyncpg.connect(url, timeout=60)
         try:
             results.extend(await connection.fetch(statement))
         finally:

@@ -43,7 +43,7 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self, *, wait_seconds: float = 30) -> None:
+    def start(self, *, wait_seconds: float = 120) -> None:
         """Start it and, where it listens, wait until it is ready. Raises RuntimeError with its log when it is not."""
         self.child = Child(
             self._arguments,
@@ -70,7 +70,7 @@ class Server:
         finally:
             connection.close()
 
-    def stop(self, *, timeout_seconds: float = 30) -> int:
+    def stop(self, *, timeout_seconds: float = 120) -> int:
         """SIGTERM: it drains and ends. Returns its exit code, which is -9 if it had to be killed."""
         return self._running().end(signal.SIGTERM, timeout_seconds=timeout_seconds)
 
@@ -97,7 +97,7 @@ class Server:
         """End it however it stands, and leave its log among what pytest shows of a failed test."""
         if self.child is not None and self.child.is_running:
             self.thaw()
-            self.stop(timeout_seconds=15)
+            self.stop(timeout_seconds=60)
             self.child.send_to_group(signal.SIGKILL)
         print(f"── {self.log.name} ──\n{self.read_log()[-4000:]}")
 

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from marketplace.foundation.clock import DAY, HOUR, MINUTE, SECOND
-from marketplace.spot import charging, pricing
+from marketplace.spot import charging
 from marketplace.spot.charging import STEP, Running, Settlement, Tab
 from marketplace.spot.commands import STOP_GRACE_SECONDS
 from marketplace.spot.invoices import Month
@@ -284,11 +284,9 @@ def test_what_costs_nothing_is_never_low() -> None:
     assert settle(free, available=0, seconds=10, per_hour=0).seconds_left is None
 
 
-def test_the_cost_an_hour_is_no_more_than_the_max_price() -> None:
-    lease = tab(size=3)
-    assert charging.micros_per_hour(lease, 7) == 21
-    assert charging.micros_per_hour(lease, 10**9) == lease.max_price_micros_per_hour
-    assert pricing.find("uniform") is charging.find_rule("uniform")
+def test_only_where_the_money_may_not_last_it_has_to_be_known_what_all_costs() -> None:
+    assert charging.may_be_low(600, 3_600)
+    assert not charging.may_be_low(601, 3_600)
 
 
 def test_months_follow_the_calendar() -> None:

@@ -195,3 +195,16 @@ async def test_what_starts_and_ends_is_recorded_once(desk: Desk) -> None:
     assert (await desk.lease_of(bid_id)).ended_at == desk.clock()
     await desk.run(spot.RecordClean((lease.lease_id, 12_345)))
     assert (await desk.lease_of(bid_id)).is_clean
+
+
+async def test_a_bid_whose_container_vanishes_each_time_fails(desk: Desk) -> None:
+    await desk.add_node("a")
+    bid_id = await desk.running("ann", 1.00, on_eviction="requeue")
+    states = []
+    for _ in range(spot.MAX_FAILURES):
+        await desk.end(bid_id, None)
+        states.append(await desk.state(bid_id))
+        if states[-1] == "submitted":
+            await desk.match()
+            await desk.start(bid_id)
+    assert states == ["submitted", "submitted", "failed"]

@@ -18,7 +18,7 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the command line as an analyst would."""
     command = [sys.executable, "-m", "marketplace", *arguments]
     return subprocess.run(
-        command, cwd=folder, env=clean_environment(), capture_output=True, text=True, timeout=60, check=False
+        command, cwd=folder, env=clean_environment(), capture_output=True, text=True, timeout=180, check=False
     )
 
 

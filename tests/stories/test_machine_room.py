@@ -28,7 +28,7 @@ def test_an_operator_drains_a_machine_and_brings_it_back(market: Client) -> None
     market.cordon_spot_node("old")
     waits = place(market, "cy", "9")
     assert market.spot_utilisation().cpu_millis == 0
-    assert market.spot_price().unit_price_per_hour == "0.01"
+    until(lambda: market.spot_price().unit_price_per_hour == "0.01")
     assert state(market, waits) == "submitted"
     assert state(market, stays) == "running"
 

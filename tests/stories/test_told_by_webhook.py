@@ -17,7 +17,7 @@ from tests.services.children import Child, free_port
 from tests.services.server import clean_environment
 
 GUIDE = "docs/guide/webhooks.md"
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ async def town(database_url: str, tmp_path: Path) -> AsyncIterator[Town]:
     await opened.set_pool(
         reserve_micros=CREDIT, minimum_runtime_seconds=0, notice_seconds=1, notice_bounds=(0, 600), backoff_seconds=1
     )
-    yield opened
-    await opened.check()
-    await opened.close()
+    try:
+        yield opened
+        await opened.check()
+    finally:
+        await opened.close()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from marketplace.spot import tables
 from marketplace.spot.commands import LoseNodes
@@ -29,9 +30,11 @@ async def village(postgres_url: str, tmp_path: Path) -> AsyncIterator[Town]:
     opened = Town(postgres_url, tmp_path)
     await opened.open()
     await opened.set_pool(minimum_runtime_seconds=0, notice_seconds=1, backoff_seconds=1)
-    yield opened
-    await opened.check()
-    await opened.close()
+    try:
+        yield opened
+        await opened.check()
+    finally:
+        await opened.close()
 
 
 async def claims(town: Town) -> dict[str, str | None]:
@@ -85,3 +88,32 @@ async def test_the_leases_of_a_lost_node_run_elsewhere_and_its_containers_are_go
             return on_both == [f"l{second.lease_id}"]
 
         await town.wait_for(is_gone, what="the first container to go")
+
+
+async def test_a_deadline_that_was_given_holds_although_its_process_is_gone(town: Town) -> None:
+    await town.set_pool(notice_seconds=3)
+    await town.node("n1", units=1)
+    async with town.working(*LOOPS):
+        stubborn = await town.bid("ann", "hangs=true")
+        await town.until(stubborn, "running")
+        await town.bid("bob", price=5)
+        await town.until(stubborn, "evicting")
+    async with town.working(*LOOPS):
+        await town.until(stubborn, "evicted")
+    (lease,) = await town.leases(stubborn)
+    assert lease.exit_code == 137
+    assert 0 <= lease.ended_at - lease.stop_at < 1_500_000, "it had all its time, and no more"
+
+
+async def test_a_node_that_has_less_than_is_let_is_told_of(town: Town) -> None:
+    await town.node("n1", units=4, cpu_millis=3_000)
+    with capture_logs() as said:
+        async with town.working(*LOOPS):
+
+            async def was_told() -> bool:
+                return any(one["event"] == "node_has_less_than_is_let" for one in said)
+
+            await town.wait_for(was_told, what="a word in the log")
+    (one,) = [one for one in said if one["event"] == "node_has_less_than_is_let"]
+    assert one["node"] == "n1"
+    assert one["has"]["cpu_millis"] == 3_000
