@@ -99,7 +99,7 @@ async def _announce(url: str) -> None:
 
 def selection(place: Stage, *, seconds: float, runs: int) -> Row:  # noqa: ARG001 - what all rows are asked
     """Ten thousand orders with ten bids each, whose windows are all over, committed in chunks of a thousand."""
-    found = []
+    found, books = [], ""
     for _ in range(min(runs, 3)):
         with place.database() as url:
             found.append(uvloop.run(_select(url, place)))
