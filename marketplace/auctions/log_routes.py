@@ -38,7 +38,7 @@ MAX_DIGITS = 19
 @get(
     "/api/v1/auctions/books/{book:str}/log", tags=["auctions"], opt={"refuses": (errors.UnknownBook,), "scope": "read"}
 )
-async def read_log(
+async def read_auction_log(
     request: HttpRequest,
     book: params.Market,
     first: From = 0,
@@ -60,7 +60,7 @@ async def read_log(
     media_type=sse.MEDIA_TYPE,
     opt={"refuses": (errors.UnknownBook,), "scope": "read"},
 )
-async def stream_log(request: HttpRequest, book: params.Market, first: OptionalFrom = None) -> Stream:
+async def stream_auction_log(request: HttpRequest, book: params.Market, first: OptionalFrom = None) -> Stream:
     """Follow a book as server-sent events: each is one entry of its log, its id the offset.
 
     Without `from` it begins with what comes now. Who comes back with Last-Event-ID, as browsers do by themselves, goes
@@ -73,7 +73,7 @@ async def stream_log(request: HttpRequest, book: params.Market, first: OptionalF
     return sse.respond(_frames(feed, book, begin if last is None else last + 1))
 
 
-HANDLERS = (read_log, stream_log)
+HANDLERS = (read_auction_log, stream_auction_log)
 
 
 async def _frames(feed: BookFeed, book: str, first: int) -> AsyncIterator[bytes]:

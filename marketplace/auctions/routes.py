@@ -35,7 +35,7 @@ class Books(Controller):
     tags = ("auctions",)
 
     @get(opt={"scope": "read"})
-    async def list_books(
+    async def list_auction_books(
         self, request: HttpRequest, limit: params.PageSize = params.DEFAULT_PAGE, after: params.AfterName = None
     ) -> wire.Books:
         """List the books of orders, by name."""
@@ -44,20 +44,20 @@ class Books(Controller):
         return wire.Books([shapes.book(one) for one in found], following)
 
     @post(opt={"scope": "admin", "refuses": (errors.BookExists, errors.BadBook, errors.BadAmount), "idempotent": True})
-    async def open_book(self, data: JSONBody[wire.NewBook], request: HttpRequest) -> wire.Book:
+    async def open_auction_book(self, data: JSONBody[wire.NewBook], request: HttpRequest) -> wire.AuctionBook:
         """Open a book of orders, with a log of its own."""
         command = shapes.open_book(data)
         return await idempotency.run(_lane(request), command, request=request, shape=shapes.book, status=201)
 
     @get("/{book:str}", opt={"scope": "read", "refuses": (errors.UnknownBook,)})
-    async def read_book(self, book: params.Market, request: HttpRequest) -> wire.Book:
+    async def read_auction_book(self, book: params.Market, request: HttpRequest) -> wire.AuctionBook:
         """Read a book's settings."""
         return shapes.book(await database(request).read_one(lookups.find_book, book))
 
     @patch("/{book:str}", opt={"scope": "admin", "refuses": (errors.UnknownBook, errors.BadBook, errors.BadAmount)})
-    async def change_book(
+    async def change_auction_book(
         self, book: params.Market, data: JSONBody[wire.BookChange], request: HttpRequest
-    ) -> wire.Book:
+    ) -> wire.AuctionBook:
         """Change settings of a book. Windows and commitments that have begun keep what they began with."""
         return shapes.book(await _lane(request).run(shapes.set_book(book, data)))
 
@@ -145,14 +145,14 @@ class Orders(Controller):
         order_state: OrderState = None,
         limit: params.PageSize = params.DEFAULT_PAGE,
         after: params.AfterId = None,
-    ) -> wire.Orders:
+    ) -> wire.AuctionOrders:
         """List orders, oldest first: those that were announced, and of those that wait for a batch the caller's own."""
         caller = callers.caller(request)
         owner = None if username is None else caller.on_behalf_of(username)
         wanted = lookups.Wanted(book, owner, cast(Any, order_state), caller.limited_to)
         found = await database(request).read_one(lookups.list_orders, wanted, after=cursors.to_id(after), limit=limit)
         following = cursors.next_after(found, limit, lambda one: cursors.of_id(one.order_id))
-        return wire.Orders([_order(one, caller) for one in found], following)
+        return wire.AuctionOrders([_order(one, caller) for one in found], following)
 
     @post(opt={"scope": "trade", "refuses": _PLACING, "idempotent": True})
     async def place_order(self, data: JSONBody[wire.NewOrder], request: HttpRequest) -> wire.Order:
@@ -196,13 +196,13 @@ class Orders(Controller):
         return _order(cancelled, caller)
 
     @get("/{order_id:int}/bids", opt={"scope": "read", "refuses": (errors.UnknownOrder,)})
-    async def list_bids(
+    async def list_order_bids(
         self,
         order_id: params.Id,
         request: HttpRequest,
         limit: params.PageSize = params.DEFAULT_PAGE,
         after: params.AfterId = None,
-    ) -> wire.Bids:
+    ) -> wire.SolverBids:
         """List bids on an order, oldest first: the caller's own, and others' once their round is selected."""
         order = await _seen(request, order_id)
         found = await database(request).read_one(
@@ -213,10 +213,12 @@ class Orders(Controller):
             limit=limit,
         )
         following = cursors.next_after(found, limit, lambda one: cursors.of_id(one.bid_id))
-        return wire.Bids([shapes.bid(one, order) for one in found], following)
+        return wire.SolverBids([shapes.bid(one, order) for one in found], following)
 
     @post("/{order_id:int}/bids", opt={"scope": "solve", "refuses": _BIDDING, "idempotent": True})
-    async def place_bid(self, order_id: params.Id, data: JSONBody[wire.NewBid], request: HttpRequest) -> wire.Bid:
+    async def place_order_bid(
+        self, order_id: params.Id, data: JSONBody[wire.NewSolverBid], request: HttpRequest
+    ) -> wire.SolverBid:
         """Bid on an order, in place of the solver's bid before. What it says stays sealed until the selection."""
         solver = callers.caller(request).acting_for(data.solver, field="solver")
         order = await _terms(request, order_id)
@@ -243,8 +245,8 @@ class Orders(Controller):
             "idempotent": True,
         },
     )
-    async def deposit(
-        self, order_id: params.Id, data: JSONBody[wire.NewDeposit], request: HttpRequest
+    async def deposit_output(
+        self, order_id: params.Id, data: JSONBody[wire.NewDelivery], request: HttpRequest
     ) -> wire.Deposited:
         """Deliver into escrow what was promised, or a part of it. 409 once the deadline and its grace are over."""
         solver = callers.caller(request).acting_for(data.solver, field="solver")
@@ -262,7 +264,9 @@ class Orders(Controller):
         return await counts.noted("deposit", taking)
 
     @post("/{order_id:int}/claims", opt={"scope": "solve", "refuses": _DELIVERING, "idempotent": True})
-    async def claim(self, order_id: params.Id, data: JSONBody[wire.NewClaim], request: HttpRequest) -> wire.Commitment:
+    async def claim_delivery(
+        self, order_id: params.Id, data: JSONBody[wire.NewClaim], request: HttpRequest
+    ) -> wire.Commitment:
         """Say that it is delivered, in a book that takes a solver's word for it."""
         solver = callers.caller(request).acting_for(data.solver, field="solver")
         order = await _terms(request, order_id)
