@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from benchmarks import (
     addresses,
+    auctions,
     bare,
     bulk,
     depth,
@@ -44,6 +45,9 @@ ROWS: Mapping[str, Callable[..., Row]] = {
     "network-sizes": pools.sizes,
     "transfers": transfers.among_many,
     "transfers-hot": transfers.between_two,
+    "bids": auctions.bids,
+    "select": auctions.selection,
+    "commit-wait": auctions.waiting,
     "plan": placement.scratch,
     "plan-growth": placement.growth,
     "plan-bid": placement.one_bid,
