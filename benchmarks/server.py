@@ -44,8 +44,8 @@ async def noop_allocate(data: JSONBody[addresses_wire.Allocate]) -> addresses_wi
 
 
 @post("/noop/api/v1/auctions/orders/{order_id:int}/bids")
-async def noop_bid(order_id: params.Id, data: JSONBody[auctions_wire.NewBid]) -> auctions_wire.Bid:
-    return auctions_wire.Bid(
+async def noop_bid(order_id: params.Id, data: JSONBody[auctions_wire.NewSolverBid]) -> auctions_wire.SolverBid:
+    return auctions_wire.SolverBid(
         next(_ids),
         order_id,
         "default",
