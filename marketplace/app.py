@@ -91,6 +91,7 @@ def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Lit
                 http_resources.STATE: service,
                 health.METERS: (addresses_meters.read, auctions_meters.read, events_meters.read, ledger_meters.read),
                 ledger_routes.ASSETS: {},
+                auctions_routes.TERMS: {},
             }
         ),
         lifespan=[lambda app: _running(app, service, authentication)],

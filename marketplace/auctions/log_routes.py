@@ -25,9 +25,12 @@ From = Annotated[
     int, QueryParameter(name="from", ge=0, le=limits.MAX_SEQ, description="the first offset that you have not seen")
 ]
 OptionalFrom = Annotated[
-    int | None,
-    QueryParameter(name="from", ge=0, le=limits.MAX_SEQ, description="the offset to begin with; left out, the next"),
+    str | None,
+    QueryParameter(
+        name="from", pattern=r"^(0|[1-9][0-9]{0,17})$", description="the offset to begin with; left out, the next one"
+    ),
 ]
+"""Text, of a number: Litestar would take "null" for leaving it out."""
 WaitSeconds = Annotated[
     float,
     QueryParameter(ge=0, le=wire.MAX_WAIT_SECONDS, description="how long to wait for something where there is nothing"),
@@ -69,7 +72,7 @@ async def stream_auction_log(request: HttpRequest, book: params.Market, first: O
     feed = feed_of(request)
     head = await feed.head(book)
     last = _last_offset(request)
-    begin = head if first is None else first
+    begin = head if first is None else int(first)
     return sse.respond(_frames(feed, book, begin if last is None else last + 1))
 
 

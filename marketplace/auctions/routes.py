@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Annotated, Any, cast
 
+import msgspec
 from litestar import Controller, Request, delete, get, patch, post
 from litestar.params import JSONBody, QueryParameter
 
@@ -14,13 +15,17 @@ from marketplace.database import Lane, money
 from marketplace.http import callers, cursors, idempotency, params
 from marketplace.http.resources import database, resources
 from marketplace.wire import auctions as wire
-from marketplace.wire import limits
 
 HttpRequest = Request[Any, Any, Any]
 
+TERMS = "auctions.terms"
+"""Where the application's state has the orders that were bid on, without what they say in words."""
+MOST_TERMS = 10_000
+
 OrderState = Annotated[str | None, QueryParameter(name="state", **params.one_of(wire.OrderState))]
 CommitmentState = Annotated[str | None, QueryParameter(name="state", **params.one_of(wire.CommitmentState))]
-OrderId = Annotated[int | None, QueryParameter(ge=1, le=limits.MAX_SEQ)]
+OrderId = Annotated[str | None, QueryParameter(pattern=r"^[1-9][0-9]{0,17}$", description="of an order")]
+"""Text, of a number: Litestar would take "null" for leaving it out."""
 
 
 def _lane(request: HttpRequest) -> Lane:
@@ -74,7 +79,9 @@ class Books(Controller):
     ) -> wire.Commitments:
         """List who has committed to which order, oldest first."""
         await database(request).read_one(lookups.find_book, book)
-        wanted = lookups.WantedCommitments(book, order_id, solver, cast(Any, commitment_state))
+        wanted = lookups.WantedCommitments(
+            book, None if order_id is None else int(order_id), solver, cast(Any, commitment_state)
+        )
         found = await database(request).read_one(
             lookups.list_commitments, wanted, after=cursors.to_id(after), limit=limit
         )
@@ -296,5 +303,16 @@ async def _seen(request: HttpRequest, order_id: int) -> model.Order:
 
 
 async def _terms(request: HttpRequest, order_id: int) -> model.Order:
-    """Return an order for what never changes of it: its assets and their decimals. Raises UnknownOrder."""
-    return await _seen(request, order_id)
+    """Return an order for what never changes once it is announced: its book, its assets. Raises UnknownOrder.
+
+    Read once a process: a bid should not cost a read.
+    """
+    seen = cast(dict[int, model.Order], request.app.state[TERMS])
+    order = seen.get(order_id)
+    if order is None:
+        order = await _seen(request, order_id)
+        if order.added_at is not None:
+            if len(seen) >= MOST_TERMS:
+                seen.clear()
+            seen[order_id] = msgspec.structs.replace(order, description="", payload=None)
+    return order

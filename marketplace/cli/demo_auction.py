@@ -40,7 +40,7 @@ def _play(client: Client, console: Console) -> None:
     client.open_auction_book(
         BOOK,
         tick_seconds=0.1,
-        bidding_window_seconds=0.8,
+        bidding_window_seconds=1.5,
         fulfil_seconds=2,
         grace_seconds=0.5,
     )

@@ -95,7 +95,7 @@ def test_the_api_keeps_its_own_description(start_server: StartServer, sqlite_url
         [
             *(command, "run", f"{server.url}/api/v1/openapi.json"),
             *("--max-examples", "25", "--continue-on-failure", "--seed", "1"),
-            *("--exclude-path", "/api/v1/events/stream"),  # its answer has no end
+            *("--exclude-path-regex", "/stream$"),  # its answer has no end
         ],
         cwd=tmp_path,
         env=server.environment | {"PYTHONPATH": str(ROOT)},
