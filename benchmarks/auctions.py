@@ -51,11 +51,12 @@ class Desk:
 
     async def place(self, count: int) -> list[int]:
         """Put orders out, announce them, and return their ids."""
-        order = auctions.PlaceOrder(BOOK, "owner", "an order", None, "hour", None, "credit", 1_000)
+        order = auctions.PlaceOrder(BOOK, "owner", "an order", None, "hour", None, "credit", 1_000_000)
         placed = await asyncio.gather(*(self.lane.run(order) for _ in range(count)))
-        for _ in range(-(-count // 1_000)):
+        waiting = count
+        while waiting:
             self.now.by += 2 * SECOND
-            await self.lane.run(auctions.Tick(BOOK, "benchmark"))
+            waiting -= (await self.lane.run(auctions.Tick(BOOK, "benchmark"))).added
         return [one.order_id for one in placed]
 
 
@@ -172,7 +173,7 @@ async def _watch(url: str, servers: list[Server]) -> tuple[list[float], float]:
     settings = {"tick_micros": round(TICK_SECONDS * SECOND), "bidding_window_micros": SECOND // 2}
     async with _desk(url, fulfil_micros=HOUR, **settings) as desk:
         for number in range(ROUNDS):
-            order = auctions.PlaceOrder(BOOK, "owner", "an order", None, "hour", None, "credit", 1_000)
+            order = auctions.PlaceOrder(BOOK, "owner", "an order", None, "hour", None, "credit", 1_000_000)
             placed = await desk.lane.run(order)
             await _until_announced(url, placed.order_id)
             await desk.lane.run(auctions.PlaceBid(placed.order_id, "s", 10, "900000", desk.now() + HOUR))
