@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from benchmarks import (
     addresses,
+    auctions,
     bare,
     bulk,
     depth,
@@ -47,6 +48,9 @@ ROWS: Mapping[str, Callable[..., Row]] = {
     "transfers": transfers.among_many,
     "transfers-hot": transfers.between_two,
     "settle": settling.leases,
+    "bids": auctions.bids,
+    "select": auctions.selection,
+    "commit-wait": auctions.waiting,
     "plan": placement.scratch,
     "plan-growth": placement.growth,
     "plan-bid": placement.one_bid,

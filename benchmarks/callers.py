@@ -74,6 +74,15 @@ def transfers(seed: int, *, prefix: str) -> Iterator[Order]:
         yield "transfer", "/api/v1/transfers", b'{"username":"w-%d","to":"w-%d","amount":"0.00000%d"}' % fields
 
 
+def bids(seed: int, *, prefix: str = "") -> Iterator[Order]:
+    """Yield sealed bids of random solvers on a hundred open orders without end."""
+    source = random.Random(seed)
+    while True:
+        fields = source.randrange(500), source.randint(1, 9), source.randint(100, 999)
+        body = b'{"solver":"s-%d","max_input":"0.0%d","conversion_rate":"%d","valid_till":"2099-01-01T00:00:00Z"}'
+        yield "bid", f"{prefix}/api/v1/auctions/orders/{source.randint(2, 101)}/bids", body % fields
+
+
 class Source(Protocol):
     """Makes what one connection sends."""
 

@@ -72,6 +72,7 @@ class Source(NamedTuple):
 
 ORDERS = Source(Path(__file__).with_name("orders.lua"), callers.orders)
 TRANSFERS = Source(Path(__file__).with_name("transfers.lua"), callers.transfers)
+BIDS = Source(Path(__file__).with_name("bids.lua"), callers.bids)
 ALLOCATIONS = Source(Path(__file__).with_name("allocations.lua"), callers.allocations)
 
 Processes = Mapping[str, Sequence[int]]

@@ -17,7 +17,9 @@ from litestar import post
 from litestar.params import JSONBody
 
 from marketplace import app, cli
+from marketplace.http import params
 from marketplace.wire import addresses as addresses_wire
+from marketplace.wire import auctions as auctions_wire
 from marketplace.wire import hours as wire
 
 PROFILE = "BENCHMARK_PROFILE"
@@ -41,9 +43,25 @@ async def noop_allocate(data: JSONBody[addresses_wire.Allocate]) -> addresses_wi
     return addresses_wire.Assignment("10.0.0.2", data.vm_id, "10.0.0.1", "10.0.0.0/8", data.hostname)
 
 
+@post("/noop/api/v1/auctions/orders/{order_id:int}/bids")
+async def noop_bid(order_id: params.Id, data: JSONBody[auctions_wire.NewSolverBid]) -> auctions_wire.SolverBid:
+    return auctions_wire.SolverBid(
+        next(_ids),
+        order_id,
+        "default",
+        data.solver or "",
+        data.max_input,
+        data.conversion_rate,
+        "12",
+        data.valid_till,
+        "live",
+        data.valid_till,
+    )
+
+
 def main() -> None:
     """Run the command line as it is, with the application that it makes extended."""
-    extended = functools.partial(app.create_app, extra_handlers=(noop_buy, noop_sell, noop_allocate))
+    extended = functools.partial(app.create_app, extra_handlers=(noop_buy, noop_sell, noop_allocate, noop_bid))
     with mock.patch.object(app, "create_app", extended):
         file = os.environ.pop(PROFILE, None)
         if file is None:

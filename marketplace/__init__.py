@@ -9,6 +9,7 @@ What is sold, and who meets whom
 The floors below it (imports go down only; import-linter holds them to it)
     cli         the command line
     app         composition root: settings in, Litestar application out
+    sequencer   composition root: the clock of the auctions, with their line protocol
     worker      composition root: every module's timed jobs
     client      the Python SDK, sync and async; it knows only `wire`
     hours       the market itself

@@ -109,6 +109,7 @@ def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Lit
                 spot_routes.WATCH: watch,
                 dashboard.AUTHENTICATION: authentication,
                 **dashboard.state(),
+                auctions_routes.TERMS: {},
             }
         ),
         lifespan=[lambda app: _running(app, service, authentication)],

@@ -20,7 +20,7 @@ from marketplace.foundation.errors import Refusal
 from marketplace.foundation.jobs import Job
 
 LOOK_SECONDS = 0.05
-BOOKS_SECONDS = 1.0
+BOOKS_SECONDS = 0.25
 """How long a list of the books is used again; a new book has its first tick that much later at most."""
 MOST_BOOKS = 1000
 

@@ -25,9 +25,12 @@ From = Annotated[
     int, QueryParameter(name="from", ge=0, le=limits.MAX_SEQ, description="the first offset that you have not seen")
 ]
 OptionalFrom = Annotated[
-    int | None,
-    QueryParameter(name="from", ge=0, le=limits.MAX_SEQ, description="the offset to begin with; left out, the next"),
+    str | None,
+    QueryParameter(
+        name="from", pattern=r"^(0|[1-9][0-9]{0,17})$", description="the offset to begin with; left out, the next one"
+    ),
 ]
+"""Text, of a number: Litestar would take "null" for leaving it out."""
 WaitSeconds = Annotated[
     float,
     QueryParameter(ge=0, le=wire.MAX_WAIT_SECONDS, description="how long to wait for something where there is nothing"),
@@ -38,7 +41,7 @@ MAX_DIGITS = 19
 @get(
     "/api/v1/auctions/books/{book:str}/log", tags=["auctions"], opt={"refuses": (errors.UnknownBook,), "scope": "read"}
 )
-async def read_log(
+async def read_auction_log(
     request: HttpRequest,
     book: params.Market,
     first: From = 0,
@@ -60,7 +63,7 @@ async def read_log(
     media_type=sse.MEDIA_TYPE,
     opt={"refuses": (errors.UnknownBook,), "scope": "read"},
 )
-async def stream_log(request: HttpRequest, book: params.Market, first: OptionalFrom = None) -> Stream:
+async def stream_auction_log(request: HttpRequest, book: params.Market, first: OptionalFrom = None) -> Stream:
     """Follow a book as server-sent events: each is one entry of its log, its id the offset.
 
     Without `from` it begins with what comes now. Who comes back with Last-Event-ID, as browsers do by themselves, goes
@@ -69,11 +72,11 @@ async def stream_log(request: HttpRequest, book: params.Market, first: OptionalF
     feed = feed_of(request)
     head = await feed.head(book)
     last = _last_offset(request)
-    begin = head if first is None else first
+    begin = head if first is None else int(first)
     return sse.respond(_frames(feed, book, begin if last is None else last + 1))
 
 
-HANDLERS = (read_log, stream_log)
+HANDLERS = (read_auction_log, stream_auction_log)
 
 
 async def _frames(feed: BookFeed, book: str, first: int) -> AsyncIterator[bytes]:

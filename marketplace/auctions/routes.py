@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Annotated, Any, cast
 
+import msgspec
 from litestar import Controller, Request, delete, get, patch, post
 from litestar.params import JSONBody, QueryParameter
 
@@ -14,13 +15,17 @@ from marketplace.database import Lane, money
 from marketplace.http import callers, cursors, idempotency, params
 from marketplace.http.resources import database, resources
 from marketplace.wire import auctions as wire
-from marketplace.wire import limits
 
 HttpRequest = Request[Any, Any, Any]
 
+TERMS = "auctions.terms"
+"""Where the application's state has the orders that were bid on, without what they say in words."""
+MOST_TERMS = 10_000
+
 OrderState = Annotated[str | None, QueryParameter(name="state", **params.one_of(wire.OrderState))]
 CommitmentState = Annotated[str | None, QueryParameter(name="state", **params.one_of(wire.CommitmentState))]
-OrderId = Annotated[int | None, QueryParameter(ge=1, le=limits.MAX_SEQ)]
+OrderId = Annotated[str | None, QueryParameter(pattern=r"^[1-9][0-9]{0,17}$", description="of an order")]
+"""Text, of a number: Litestar would take "null" for leaving it out."""
 
 
 def _lane(request: HttpRequest) -> Lane:
@@ -35,7 +40,7 @@ class Books(Controller):
     tags = ("auctions",)
 
     @get(opt={"scope": "read"})
-    async def list_books(
+    async def list_auction_books(
         self, request: HttpRequest, limit: params.PageSize = params.DEFAULT_PAGE, after: params.AfterName = None
     ) -> wire.Books:
         """List the books of orders, by name."""
@@ -44,20 +49,20 @@ class Books(Controller):
         return wire.Books([shapes.book(one) for one in found], following)
 
     @post(opt={"scope": "admin", "refuses": (errors.BookExists, errors.BadBook, errors.BadAmount), "idempotent": True})
-    async def open_book(self, data: JSONBody[wire.NewBook], request: HttpRequest) -> wire.Book:
+    async def open_auction_book(self, data: JSONBody[wire.NewBook], request: HttpRequest) -> wire.AuctionBook:
         """Open a book of orders, with a log of its own."""
         command = shapes.open_book(data)
         return await idempotency.run(_lane(request), command, request=request, shape=shapes.book, status=201)
 
     @get("/{book:str}", opt={"scope": "read", "refuses": (errors.UnknownBook,)})
-    async def read_book(self, book: params.Market, request: HttpRequest) -> wire.Book:
+    async def read_auction_book(self, book: params.Market, request: HttpRequest) -> wire.AuctionBook:
         """Read a book's settings."""
         return shapes.book(await database(request).read_one(lookups.find_book, book))
 
     @patch("/{book:str}", opt={"scope": "admin", "refuses": (errors.UnknownBook, errors.BadBook, errors.BadAmount)})
-    async def change_book(
+    async def change_auction_book(
         self, book: params.Market, data: JSONBody[wire.BookChange], request: HttpRequest
-    ) -> wire.Book:
+    ) -> wire.AuctionBook:
         """Change settings of a book. Windows and commitments that have begun keep what they began with."""
         return shapes.book(await _lane(request).run(shapes.set_book(book, data)))
 
@@ -74,7 +79,9 @@ class Books(Controller):
     ) -> wire.Commitments:
         """List who has committed to which order, oldest first."""
         await database(request).read_one(lookups.find_book, book)
-        wanted = lookups.WantedCommitments(book, order_id, solver, cast(Any, commitment_state))
+        wanted = lookups.WantedCommitments(
+            book, None if order_id is None else int(order_id), solver, cast(Any, commitment_state)
+        )
         found = await database(request).read_one(
             lookups.list_commitments, wanted, after=cursors.to_id(after), limit=limit
         )
@@ -147,14 +154,14 @@ class Orders(Controller):
         order_state: OrderState = None,
         limit: params.PageSize = params.DEFAULT_PAGE,
         after: params.AfterId = None,
-    ) -> wire.Orders:
+    ) -> wire.AuctionOrders:
         """List orders, oldest first: those that were announced, and of those that wait for a batch the caller's own."""
         caller = callers.caller(request)
         owner = None if username is None else caller.on_behalf_of(username)
         wanted = lookups.Wanted(book, owner, cast(Any, order_state), caller.limited_to)
         found = await database(request).read_one(lookups.list_orders, wanted, after=cursors.to_id(after), limit=limit)
         following = cursors.next_after(found, limit, lambda one: cursors.of_id(one.order_id))
-        return wire.Orders([_order(one, caller) for one in found], following)
+        return wire.AuctionOrders([_order(one, caller) for one in found], following)
 
     @post(opt={"scope": "trade", "refuses": _PLACING, "idempotent": True})
     async def place_order(self, data: JSONBody[wire.NewOrder], request: HttpRequest) -> wire.Order:
@@ -198,13 +205,13 @@ class Orders(Controller):
         return _order(cancelled, caller)
 
     @get("/{order_id:int}/bids", opt={"scope": "read", "refuses": (errors.UnknownOrder,)})
-    async def list_bids(
+    async def list_order_bids(
         self,
         order_id: params.Id,
         request: HttpRequest,
         limit: params.PageSize = params.DEFAULT_PAGE,
         after: params.AfterId = None,
-    ) -> wire.Bids:
+    ) -> wire.SolverBids:
         """List bids on an order, oldest first: the caller's own, and others' once their round is selected."""
         order = await _seen(request, order_id)
         found = await database(request).read_one(
@@ -215,10 +222,12 @@ class Orders(Controller):
             limit=limit,
         )
         following = cursors.next_after(found, limit, lambda one: cursors.of_id(one.bid_id))
-        return wire.Bids([shapes.bid(one, order) for one in found], following)
+        return wire.SolverBids([shapes.bid(one, order) for one in found], following)
 
     @post("/{order_id:int}/bids", opt={"scope": "solve", "refuses": _BIDDING, "idempotent": True})
-    async def place_bid(self, order_id: params.Id, data: JSONBody[wire.NewBid], request: HttpRequest) -> wire.Bid:
+    async def place_order_bid(
+        self, order_id: params.Id, data: JSONBody[wire.NewSolverBid], request: HttpRequest
+    ) -> wire.SolverBid:
         """Bid on an order, in place of the solver's bid before. What it says stays sealed until the selection."""
         solver = callers.caller(request).acting_for(data.solver, field="solver")
         order = await _terms(request, order_id)
@@ -245,8 +254,8 @@ class Orders(Controller):
             "idempotent": True,
         },
     )
-    async def deposit(
-        self, order_id: params.Id, data: JSONBody[wire.NewDeposit], request: HttpRequest
+    async def deposit_output(
+        self, order_id: params.Id, data: JSONBody[wire.NewDelivery], request: HttpRequest
     ) -> wire.Deposited:
         """Deliver into escrow what was promised, or a part of it. 409 once the deadline and its grace are over."""
         solver = callers.caller(request).acting_for(data.solver, field="solver")
@@ -264,7 +273,9 @@ class Orders(Controller):
         return await counts.noted("deposit", taking)
 
     @post("/{order_id:int}/claims", opt={"scope": "solve", "refuses": _DELIVERING, "idempotent": True})
-    async def claim(self, order_id: params.Id, data: JSONBody[wire.NewClaim], request: HttpRequest) -> wire.Commitment:
+    async def claim_delivery(
+        self, order_id: params.Id, data: JSONBody[wire.NewClaim], request: HttpRequest
+    ) -> wire.Commitment:
         """Say that it is delivered, in a book that takes a solver's word for it."""
         solver = callers.caller(request).acting_for(data.solver, field="solver")
         order = await _terms(request, order_id)
@@ -294,5 +305,16 @@ async def _seen(request: HttpRequest, order_id: int) -> model.Order:
 
 
 async def _terms(request: HttpRequest, order_id: int) -> model.Order:
-    """Return an order for what never changes of it: its assets and their decimals. Raises UnknownOrder."""
-    return await _seen(request, order_id)
+    """Return an order for what never changes once it is announced: its book, its assets. Raises UnknownOrder.
+
+    Read once a process: a bid should not cost a read.
+    """
+    seen = cast(dict[int, model.Order], request.app.state[TERMS])
+    order = seen.get(order_id)
+    if order is None:
+        order = await _seen(request, order_id)
+        if order.added_at is not None:
+            if len(seen) >= MOST_TERMS:
+                seen.clear()
+            seen[order_id] = msgspec.structs.replace(order, description="", payload=None)
+    return order

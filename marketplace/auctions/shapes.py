@@ -83,8 +83,8 @@ def payload_text(payload: dict[str, Any] | None) -> str | None:
 # ── and to it ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def book(one: model.Book) -> wire.Book:
-    return wire.Book(
+def book(one: model.Book) -> wire.AuctionBook:
+    return wire.AuctionBook(
         one.book,
         one.tick_micros / clock.SECOND,
         one.batch_size,
@@ -119,8 +119,8 @@ def order(one: model.Order, *, shows_owner: bool) -> wire.Order:
     )
 
 
-def bid(one: model.SolverBid, of: model.Order) -> wire.Bid:
-    return wire.Bid(
+def bid(one: model.SolverBid, of: model.Order) -> wire.SolverBid:
+    return wire.SolverBid(
         one.bid_id,
         one.order_id,
         one.book,

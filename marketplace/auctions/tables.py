@@ -275,7 +275,7 @@ auction_solvers = sa.Table(
     sa.CheckConstraint("window_failures BETWEEN 0 AND window_total", name="window_adds_up"),
     sa.CheckConstraint("blocks >= 0 AND clean_run >= 0 AND blocked_until >= 0", name="blocks_not_negative"),
     sa.ForeignKeyConstraint(["book"], ["auction_books.book"]),
-    sa.Index("auction_solvers_blocked", "book", "blocked_until"),
+    sa.Index("auction_solvers_blocked", "book", "blocked_until", "solver"),
     comment="how solvers have kept their word",
     sqlite_with_rowid=False,
 )

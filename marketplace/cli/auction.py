@@ -26,6 +26,8 @@ Json = Annotated[bool, Parameter(negative="", help="A JSON document a line, for 
 
 DEFAULT = "default"
 CREDIT = "credit"
+INSTANTS = ("_at", "deadline", "blocked_until")
+"""How the names of instants end in a log."""
 
 
 def order(
@@ -283,14 +285,19 @@ def solvers(
 def line(entry: auctions.Entry) -> str:
     """Return an entry of a book's log on one line."""
     told = {"type", "order_id"} | {name for name, value in entry.data.items() if value is None}
-    words = "  ".join(f"{name} {_text(value)}" for name, value in entry.data.items() if name not in told)
+    words = "  ".join(f"{name} {_text(name, value)}" for name, value in entry.data.items() if name not in told)
     order_id = "" if entry.order_id is None else f"order {entry.order_id}"
     return f"{entry.offset:>8} {entry.at:%Y-%m-%d %H:%M:%S.%f} {entry.kind:<18} {order_id}  {words}".rstrip()
 
 
-def _text(value: object) -> str:
+def _text(name: str, value: object) -> str:
+    """Write a value for people: instants as times, the bids of a round by their solvers."""
     import msgspec
 
+    if isinstance(value, int) and name.endswith(INSTANTS):
+        return f"{datetime.fromtimestamp(value / 1_000_000, UTC):%H:%M:%S.%f}"
+    if name == "bids" and isinstance(value, list):
+        return ", ".join(f"{one['rank'] or one['reason']}: {one['solver']} {one['min_output']}" for one in value)
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
@@ -329,7 +336,7 @@ def _order_cells(one: auctions.Order) -> tuple[terminal.Cell, ...]:
     )
 
 
-def _bid_cells(one: auctions.Bid) -> tuple[terminal.Cell, ...]:
+def _bid_cells(one: auctions.SolverBid) -> tuple[terminal.Cell, ...]:
     valid = f"{one.valid_till:%Y-%m-%d %H:%M:%S}"
     return one.bid_id, one.solver, one.min_output, one.max_input, one.conversion_rate, valid, one.state
 

@@ -120,7 +120,7 @@ def _given(
     return found if bond is None else found | {"bond": None if bond == NONE else bond}
 
 
-def _cells(one: auctions.Book) -> tuple[terminal.Cell, ...]:
+def _cells(one: auctions.AuctionBook) -> tuple[terminal.Cell, ...]:
     seconds = (one.bidding_window_seconds, one.fulfil_seconds, one.grace_seconds)
     bond = one.bond or NONE
     return one.book, f"{one.tick_seconds:g}", one.batch_size, *(f"{each:g}" for each in seconds), bond, one.escrow

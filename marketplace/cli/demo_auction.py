@@ -40,9 +40,9 @@ def _play(client: Client, console: Console) -> None:
     client.open_auction_book(
         BOOK,
         tick_seconds=0.1,
-        bidding_window_seconds=0.8,
-        fulfil_seconds=0.8,
-        grace_seconds=0.2,
+        bidding_window_seconds=1.5,
+        fulfil_seconds=2,
+        grace_seconds=0.5,
     )
     console.print("\nThe best bid keeps its word.", style="bold")
     first = _put_out(client, console, "ann", "render a film")

@@ -41,12 +41,12 @@ def open_auction_book(
     bond: Amount | None = None,
     escrow: auctions.Escrow = "ledger",
     idempotency_key: str | None = None,
-) -> Call[auctions.Book]:
+) -> Call[auctions.AuctionBook]:
     """Open a book of orders. Conflict where there is one of that name."""
     body = auctions.NewBook(
         book, tick_seconds, batch_size, bidding_window_seconds, fulfil_seconds, grace_seconds, _or_none(bond), escrow
     )
-    return create(BOOKS, body, auctions.Book, key=idempotency_key)
+    return create(BOOKS, body, auctions.AuctionBook, key=idempotency_key)
 
 
 def change_auction_book(
@@ -59,7 +59,7 @@ def change_auction_book(
     grace_seconds: float | UnsetType = UNSET,
     bond: Amount | UnsetType | None = UNSET,
     escrow: auctions.Escrow | UnsetType = UNSET,
-) -> Call[auctions.Book]:
+) -> Call[auctions.AuctionBook]:
     """Change what is given; commitments that exist keep their deadlines."""
     body = auctions.BookChange(
         tick_seconds,
@@ -70,17 +70,17 @@ def change_auction_book(
         bond if bond is UNSET or bond is None else text_of(bond),
         escrow,
     )
-    return Call("PATCH", _book(book), auctions.Book, body=msgspec.json.encode(body))
+    return Call("PATCH", _book(book), auctions.AuctionBook, body=msgspec.json.encode(body))
 
 
-def auction_books(*, page_size: int = PAGE_SIZE) -> Listing[auctions.Book]:
+def auction_books(*, page_size: int = PAGE_SIZE) -> Listing[auctions.AuctionBook]:
     """List the books by name."""
     return Listing(Call("GET", BOOKS, auctions.Books, query_of(limit=page_size)))
 
 
-def auction_book(book: str = auctions.DEFAULT_BOOK) -> Call[auctions.Book]:
+def auction_book(book: str = auctions.DEFAULT_BOOK) -> Call[auctions.AuctionBook]:
     """Read one book's settings, and where its log ends."""
-    return Call("GET", _book(book), auctions.Book)
+    return Call("GET", _book(book), auctions.AuctionBook)
 
 
 # ── orders ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -128,7 +128,7 @@ def orders(
 ) -> Listing[auctions.Order]:
     """List orders, oldest first."""
     query = query_of(book=book, username=username, state=state, limit=page_size)
-    return Listing(Call("GET", ORDERS, auctions.Orders, query))
+    return Listing(Call("GET", ORDERS, auctions.AuctionOrders, query))
 
 
 def cancel_order(order_id: int) -> Call[auctions.Order]:
@@ -149,15 +149,15 @@ def bid_on_order(
     valid_till: datetime,
     solver: str | None = None,
     idempotency_key: str | None = None,
-) -> Call[auctions.Bid]:
+) -> Call[auctions.SolverBid]:
     """Bid on an order: at most `max_input` taken, `max_input` × `conversion_rate` given. A newer bid replaces it."""
-    body = auctions.NewBid(text_of(max_input), text_of(conversion_rate), valid_till, solver)
-    return create(f"{_order(order_id)}/bids", body, auctions.Bid, key=idempotency_key)
+    body = auctions.NewSolverBid(text_of(max_input), text_of(conversion_rate), valid_till, solver)
+    return create(f"{_order(order_id)}/bids", body, auctions.SolverBid, key=idempotency_key)
 
 
-def order_bids(order_id: int, *, page_size: int = PAGE_SIZE) -> Listing[auctions.Bid]:
+def order_bids(order_id: int, *, page_size: int = PAGE_SIZE) -> Listing[auctions.SolverBid]:
     """List the bids on an order, oldest first: one's own, and others' once they are no longer sealed."""
-    return Listing(Call("GET", f"{_order(order_id)}/bids", auctions.Bids, query_of(limit=page_size)))
+    return Listing(Call("GET", f"{_order(order_id)}/bids", auctions.SolverBids, query_of(limit=page_size)))
 
 
 # ── commitments ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -190,7 +190,7 @@ def deposit_output(
     idempotency_key: str | None = None,
 ) -> Call[auctions.Deposited]:
     """Deliver into escrow; without an amount, what is missing. Conflict where the deadline and its grace are over."""
-    body = auctions.NewDeposit(_or_none(amount), reference, solver)
+    body = auctions.NewDelivery(_or_none(amount), reference, solver)
     return create(f"{_order(order_id)}/deposits", body, auctions.Deposited, key=idempotency_key)
 
 

@@ -25,9 +25,9 @@ def parse_amount(text: str, *, decimals: int) -> int:
 
 def format_amount(units: int, *, decimals: int) -> str:
     """Write units as decimal text, exactly and always the same way; may be negative."""
-    sign = "-" if units < 0 else ""
+    sign, units = ("-", -units) if units < 0 else ("", units)
     if decimals == 0:
-        return f"{sign}{abs(units)}"
-    whole, fraction = divmod(abs(units), 10**decimals)
-    digits = f"{fraction:0{decimals}d}".rstrip("0").ljust(min(SHOWN_DECIMALS, decimals), "0")
-    return f"{sign}{whole}.{digits}"
+        return f"{sign}{units}"
+    digits = f"{units:0{decimals + 1}d}"
+    fraction = digits[-decimals:].rstrip("0").ljust(min(SHOWN_DECIMALS, decimals), "0")
+    return f"{sign}{digits[:-decimals]}.{fraction}"

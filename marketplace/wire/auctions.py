@@ -90,7 +90,7 @@ class BookChange(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
     escrow: Escrow | UnsetType = UNSET
 
 
-class Book(Struct, frozen=True):
+class AuctionBook(Struct, frozen=True):
     book: str
     tick_seconds: float
     batch_size: int
@@ -103,7 +103,7 @@ class Book(Struct, frozen=True):
 
 
 class Books(Struct, frozen=True):
-    items: list[Book]
+    items: list[AuctionBook]
     next: str | None = None
 
 
@@ -152,7 +152,7 @@ class Order(Struct, frozen=True):
     ended_at: datetime | None
 
 
-class Orders(Struct, frozen=True):
+class AuctionOrders(Struct, frozen=True):
     items: list[Order]
     next: str | None = None
 
@@ -160,7 +160,7 @@ class Orders(Struct, frozen=True):
 # ── bids ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class NewBid(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class NewSolverBid(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """min_output = max_input × conversion_rate, exactly, rounded down to the unit of the output's asset.
 
     A newer bid of a solver on an order takes the place of its older one.
@@ -173,7 +173,7 @@ class NewBid(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True
     """Who bids; with a key it may be left out."""
 
 
-class Bid(Struct, frozen=True):
+class SolverBid(Struct, frozen=True):
     """A solver's bid on an order."""
 
     bid_id: int
@@ -188,10 +188,10 @@ class Bid(Struct, frozen=True):
     placed_at: datetime
 
 
-class Bids(Struct, frozen=True):
+class SolverBids(Struct, frozen=True):
     """The newest bid of each solver, oldest first. Others' are sealed, and not here, until their round is selected."""
 
-    items: list[Bid]
+    items: list[SolverBid]
     next: str | None = None
 
 
@@ -229,7 +229,7 @@ class Commitments(Struct, frozen=True):
     next: str | None = None
 
 
-class NewDeposit(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class NewDelivery(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """`amount` left out is what is missing. The same `reference` again does nothing."""
 
     amount: limits.Amount | None = None

@@ -359,7 +359,7 @@ def create_solvers() -> None:
         comment="how solvers have kept their word",
         sqlite_with_rowid=False,
     )
-    op.create_index("auction_solvers_blocked", "auction_solvers", ["book", "blocked_until"])
+    op.create_index("auction_solvers_blocked", "auction_solvers", ["book", "blocked_until", "solver"])
 
 
 def downgrade() -> None:

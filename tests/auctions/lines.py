@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -68,8 +69,8 @@ class Sequencer:
         self.ports = ports
         self._peers: list[Peer] = []
 
-    async def connect(self, port: str) -> Peer:
-        opened = await asyncio.open_connection("127.0.0.1", getattr(self.ports, port), limit=2**24)
+    async def connect(self, port: str, *, tls: ssl.SSLContext | None = None) -> Peer:
+        opened = await asyncio.open_connection("127.0.0.1", getattr(self.ports, port), limit=2**24, ssl=tls)
         self._peers.append(Peer(*opened))
         return self._peers[-1]
 
@@ -94,13 +95,22 @@ class Sequencer:
 
 
 @contextlib.asynccontextmanager
-async def listening(desk: Desk, *, authenticate: Authenticate | None = None, **more: Any) -> AsyncIterator[Sequencer]:
+async def listening(
+    desk: Desk,
+    *,
+    authenticate: Authenticate | None = None,
+    at: Ports = Ports(0, 0, 0),  # noqa: B008 (it never changes)
+    book: str = "default",
+    **how: Any,
+) -> AsyncIterator[Sequencer]:
     """Speak lines for the desk's lane."""
     feed = BookFeed(desk.database)
     feed.listen(desk.lane)
-    protocol = LineProtocol(desk.database, desk.lane, feed, authenticate, **more)
-    async with protocol.serving("127.0.0.1", Ports(0, 0, 0)) as ports:
+    protocol = LineProtocol(desk.database, desk.lane, feed, authenticate, book=book)
+    async with protocol.serving("127.0.0.1", at, **how) as ports:
         sequencer = Sequencer(ports)
-        yield sequencer
-        sequencer.leave()
+        try:
+            yield sequencer
+        finally:
+            sequencer.leave()
     await feed.end()

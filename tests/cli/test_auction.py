@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 Capture = pytest.CaptureFixture[str]
 Run = Callable[[str], list[str]]
 PATIENCE_SECONDS = 40
-QUICK = "--tick 0.05 --window 0.4 --fulfil 0.5 --grace 0.1"
+QUICK = "--tick 0.05 --window 2 --fulfil 30 --grace 0.1"
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_day_with_auctions_at_the_keyboard(run: Run, capsys: Capture, tmp_path
     assert run("auction set quick --bond 2 --batch-size 9") == ["The book quick is changed."]
     assert [row.split() for row in run("auction books")][1:] == [
         ["default", "2", "5", "5", "10", "2", "none", "ledger"],
-        ["quick", "0.05", "9", "0.4", "0.5", "0.1", "2.00", "ledger"],
+        ["quick", "0.05", "9", "2", "30", "0.1", "2.00", "ledger"],
     ]
     (told,) = run("auction order film --username ann --book quick --budget 100 --limit-output 90 --expires-in 600")
     order_id = told.split()[1]

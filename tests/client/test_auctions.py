@@ -20,12 +20,12 @@ Callers = Callable[..., Caller]
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 PATH = "/api/v1/auctions"
 NIGHT = f"{PATH}/books/night"
-BOOK = auctions.Book("night", 2.0, 5, 5.0, 10.0, 2.0, "3.00", "ledger", NOON)
+BOOK = auctions.AuctionBook("night", 2.0, 5, 5.0, 10.0, 2.0, "3.00", "ledger", NOON)
 ORDER = auctions.Order(
     7, "night", None, "render", {"fps": 24}, "credit", "90.00", "credit", "100.00", "open", 1, 2, NOON, NOON, NOON,
     None, None,
 )  # fmt: skip
-BID = auctions.Bid(9, 7, "night", "s1", "100.00", "1.05", "105.00", NOON, "live", NOON)
+BID = auctions.SolverBid(9, 7, "night", "s1", "100.00", "1.05", "105.00", NOON, "live", NOON)
 COMMITMENT = auctions.Commitment(
     11, 7, "night", "s1", 9, 1, 1, "credit", "100.00", "credit", "105.00", "0.00", "ledger", "3.00", None, "live", NOON,
     NOON, NOON, None, None,
@@ -67,8 +67,8 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], str, str, Any, Any]] = [
 LISTINGS: list[tuple[str, tuple[Any, ...], dict[str, Any], str, Any, Any]] = [
     ("auction_books", (), {}, f"{PATH}/books?limit=500", BOOK, auctions.Books),
     ("orders", (), {"book": "night", "username": "ann", "state": "open"},
-     f"{PATH}/orders?book=night&username=ann&state=open&limit=500", ORDER, auctions.Orders),
-    ("order_bids", (7,), {"page_size": 2}, f"{PATH}/orders/7/bids?limit=2", BID, auctions.Bids),
+     f"{PATH}/orders?book=night&username=ann&state=open&limit=500", ORDER, auctions.AuctionOrders),
+    ("order_bids", (7,), {"page_size": 2}, f"{PATH}/orders/7/bids?limit=2", BID, auctions.SolverBids),
     ("commitments", ("night",), {"order_id": 7, "solver": "s1", "state": "live"},
      f"{NIGHT}/commitments?order_id=7&solver=s1&state=live&limit=500", COMMITMENT, auctions.Commitments),
     ("solvers", ("night",), {}, f"{NIGHT}/solvers?limit=500", SOLVER, auctions.Solvers),

@@ -18,6 +18,7 @@ import schemathesis
 
 KEY = "Idempotency-Key"
 WORDS = r"(?=.{1,512}$)[a-z_]+(,[a-z_]+)*"
+BOOK = r"[a-z0-9][a-z0-9_.-]{0,63}"
 VMS = [f"vm-{number}" for number in range(5)]
 
 
@@ -36,6 +37,11 @@ def _mean_what_there_is_in_paths(case: Any) -> None:
         case.query.pop("wait_seconds", None)  # it would wait
         _replace(case.query, "topic", WORDS, lambda _: "hours")
         _replace(case.query, "kind", WORDS, lambda _: "bid_placed,market_created")
+    if "/auctions/" in case.path:
+        if isinstance(case.query, dict):
+            case.query.pop("wait_seconds", None)
+        for fields in (case.path_parameters, case.query):
+            _replace(fields, "book", BOOK, lambda _: "default")
     if "/ip/" in case.path:
         _replace(case.path_parameters, "vm_id", r"[\w.:@-]{1,128}", lambda number: VMS[number % len(VMS)])
         _replace(case.path_parameters, "ip", r".{2,45}", _address)
@@ -58,6 +64,8 @@ def _mean_what_there_is(case: Any) -> None:
         _replace(case.body, "cidr", r".{3,64}", lambda number: f"fd{number % 256:02x}:{number >> 16:x}::/64")
         _replace(case.body, "gateway", r".{2,45}", lambda _: None)
         _empty(case.body, "reserved", r".{2,91}")
+    if "/auctions/" in case.path:
+        _make_an_order_or_a_bid_of(case.body, case.path)
     if "/webhooks" in case.path:
         _make_a_webhook_of(case.body)
     if re.search("/(transfers|wallets/)", case.path):
@@ -66,6 +74,24 @@ def _mean_what_there_is(case: Any) -> None:
         _replace(case.body, "asset", r"[a-z0-9][a-z0-9_.-]{0,63}", lambda _: "credit")
         if "to" in case.body and case.body.get("username") in (None, case.body["to"]):
             case.body["username"] = "payer"
+
+
+def _make_an_order_or_a_bid_of(body: dict[str, Any], path: str) -> None:
+    """Give a body of the right shape amounts, assets and times that can be, and say who it is for."""
+    who = "username" if path.endswith("/orders") else "solver"
+    if not path.endswith("/books") and "/books/" not in path and body.get(who) is None:
+        body[who] = "u1"
+    for name in ("limit_output", "input_budget", "max_input", "amount", "bond"):
+        _replace(body, name, r"(0|[1-9][0-9]{0,15})(\.[0-9]{1,12})?", lambda number: f"{number % 9 + 1}.5")
+    for name in ("input_asset", "output_asset"):
+        _replace(body, name, BOOK, lambda _: "credit")
+    if path.endswith("/orders"):
+        _replace(body, "book", BOOK, lambda _: "default")
+        if isinstance(body.get("payload"), dict):
+            body["payload"] = {"keys": len(body["payload"])}  # no null character, and not too long
+    _replace(body, "conversion_rate", r"(0|[1-9][0-9]{0,11})(\.[0-9]{1,18})?", lambda number: f"{number % 9 + 1}.25")
+    for name in ("expires_at", "valid_till"):
+        _replace(body, name, r"\d{4}-\d\d-\d\dT.*", lambda _: "2099-01-01T00:00:00Z")
 
 
 def _make_a_webhook_of(body: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from tests.http.test_gate import assert_problem
 PATH = "/api/v1/auctions"
 ORDERS = f"{PATH}/orders"
 LATER = "2099-01-01T00:00:00Z"
-QUICK = {"tick_seconds": 0.05, "bidding_window_seconds": 0.3, "fulfil_seconds": 0.4, "grace_seconds": 0.1}
+QUICK = {"tick_seconds": 0.05, "bidding_window_seconds": 0.8, "fulfil_seconds": 2, "grace_seconds": 0.5}
 PATIENCE_SECONDS = 20
 
 

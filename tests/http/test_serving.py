@@ -97,7 +97,7 @@ def test_the_api_keeps_its_own_description(
         [
             *(command, "run", f"{server.url}/api/v1/openapi.json"),
             *("--max-examples", "100" if is_soak else "10", "--continue-on-failure", "--seed", "1"),
-            *("--exclude-path", "/api/v1/events/stream"),  # its answer has no end
+            *("--exclude-path-regex", "/stream$"),  # its answer has no end
         ],
         cwd=tmp_path,
         env=server.environment | {"PYTHONPATH": str(ROOT)},

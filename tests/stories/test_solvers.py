@@ -16,7 +16,7 @@ from marketplace.wire.auctions import Commitment
 from tests.reports import documents
 from tests.services.server import Server
 
-QUICK = {"tick_seconds": 0.1, "bidding_window_seconds": 0.5, "fulfil_seconds": 3, "grace_seconds": 1}
+QUICK = {"tick_seconds": 0.1, "bidding_window_seconds": 1.5, "fulfil_seconds": 6, "grace_seconds": 2}
 PATIENCE_SECONDS = 40
 GUIDE = "docs/guide/solvers.md"
 
