@@ -9,6 +9,7 @@ The floors below it (imports go down only; import-linter holds them to it)
     cli         the command line
     app         composition root: settings in, Litestar application out
     worker      composition root: every module's timed jobs
+    dashboard   pages for people: they show, and decide nothing
     client      the Python SDK, sync and async; it knows only `wire`
     hours       the market itself
     addresses   the address pool
