@@ -11,6 +11,7 @@ The floors below it (imports go down only; import-linter holds them to it)
     app         composition root: settings in, Litestar application out
     sequencer   composition root: the clock of the auctions, with their line protocol
     worker      composition root: every module's timed jobs
+    dashboard   pages for people: they show, and decide nothing
     client      the Python SDK, sync and async; it knows only `wire`
     hours       the market itself
     auctions    orders, sealed bids, commitments

@@ -6,7 +6,7 @@ What a lane does is counted in each process for itself; the page shows the proce
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -52,7 +52,8 @@ class LaneHealth(msgspec.Struct, frozen=True):
 class Sampler:
     """Makes rates of what is counted: between now and the last time that somebody looked, a second ago or more."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
         self._before: dict[str, tuple[float, Counted]] = {}
         self._shown: dict[str, LaneHealth] = {}
 
@@ -61,7 +62,7 @@ class Sampler:
         return [self._lane(service, name) for name in sorted(service.lanes)]
 
     def _lane(self, service: Resources, name: str) -> LaneHealth:
-        lane, now, counted = service.lanes[name], time.monotonic(), _count(name)
+        lane, now, counted = service.lanes[name], self._monotonic(), _count(name)
         at, before = self._before.setdefault(name, (now, counted))
         seconds, commits = now - at, counted.commits - before.commits
         rate, milliseconds = 0.0, None

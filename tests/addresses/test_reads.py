@@ -69,3 +69,17 @@ async def test_each_change_is_an_entry_of_the_log(lan: Desk) -> None:
             '{"type":"address_released","network":"default","ip":"172.16.0.2","vm_id":"a"}',
         ),
     ]
+
+
+async def test_a_hostname_is_found_in_whatever_case_by_people_who_search(lan: Desk) -> None:
+    await lan.allocate("a", hostname="Web-1.example.org")
+    await lan.allocate("b", hostname="web-1.example.org")
+    await lan.allocate("c", hostname="web-10.example.org")
+    await lan.allocate("d")
+    found = await lan.read(addresses.find_hostname, NETWORK, "WEB-1.example.ORG", limit=10)
+    assert [one.vm_id for one in found] == ["a", "b"]
+    assert len(await lan.read(addresses.find_hostname, NETWORK, "web-1.example.org", limit=1)) == 1
+    await lan.release("a")
+    assert [one.vm_id for one in await lan.read(addresses.find_hostname, NETWORK, "web-1.example.org", limit=9)] == [
+        "b"
+    ]

@@ -115,3 +115,13 @@ async def test_pages_of_allocations_go_on_from_the_oldest_and_show_those_that_co
     last = (page[-1].seq, page[-1].position)
     rest = await desk.read(hours.list_allocations, MARKET, username="u1", after=last, limit=9)
     assert [(each.seq, each.position, each.bid_id) for each in (*page, *rest)] == [(4, 0, 1), (4, 2, 3), (6, 0, 5)]
+
+
+async def test_what_a_user_got_last_is_listed_newest_first(desk: Desk) -> None:
+    await desk.bid(buy("u1", volume=30, price=3))
+    await desk.bid(buy("u2", volume=10, price=2))
+    for volume in (5, 6, 7, 20):
+        await desk.supply(sell(volume))
+    found = await desk.read(hours.list_newest_allocations, MARKET, username="u1", limit=3)
+    assert [(one.volume, one.supply_id) for one in found] == [(12, 6), (7, 5), (6, 4)]
+    assert await desk.read(hours.list_newest_allocations, MARKET, username="nobody", limit=3) == []

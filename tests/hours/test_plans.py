@@ -72,6 +72,9 @@ HOT = {
     "the newest fills": Hot(
         ("allocations_pkey",), lambda tx: hours.list_fills(tx, MARKET, before=(390_000, 0), limit=100)
     ),
+    "what a user got last": Hot(
+        ("allocations_by_user",), lambda tx: hours.list_newest_allocations(tx, MARKET, username="u7", limit=20)
+    ),
     "a user's allocations": Hot(
         ("allocations_by_user",),
         lambda tx: hours.list_allocations(tx, MARKET, username="u9", after=(390_000, 0), limit=100),

@@ -370,3 +370,18 @@ async def test_a_statement_goes_back_to_the_beginning_with_its_running_balance(d
     others = await desk.read(ledger.statement, ledger.wallet("bob"), after=None, limit=9)
     assert [one.change for one in others.lines] == [-2, 30]
     assert (await desk.read(ledger.statement, ledger.wallet("zoe"), after=None, limit=9)).lines == []
+
+
+async def test_what_was_spent_is_what_went_out_since_and_not_what_is_held(desk: Desk) -> None:
+    key = ledger.wallet("ann")
+    assert await desk.read(ledger.spent_since, key, NEW_YEAR) == 0
+    await desk.deposit("ann", 100)
+    await desk.pay("ann", "bob", 30)
+    desk.clock.advance(60)
+    held = await hold(desk, 20)
+    assert await desk.read(ledger.spent_since, key, NEW_YEAR) == 30
+    await desk.run(Capture(held, 5))
+    await desk.pay("ann", "bob", 2)
+    await desk.pay("bob", "ann", 1)
+    assert await desk.read(ledger.spent_since, key, NEW_YEAR) == 37
+    assert await desk.read(ledger.spent_since, key, NEW_YEAR + 60 * SECOND) == 7

@@ -8,10 +8,18 @@
   const drawn = new Map();
   const colour = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
 
-  function axes() {
+  function axes(points) {
     const axis = { stroke: colour("soft"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") } };
-    return [{ ...axis }, { ...axis, size: 62 }];
+    const times = { values: (_, splits) => splits.map((at) => written(at, points.step)), space: 70 };
+    return [{ ...axis, ...(points.time ? times : {}) }, { ...axis, size: 62 }];
   }
+
+  // In UTC, as everywhere on these pages.
+  function written(at, step) {
+    const text = new Date(at * 1000).toISOString();
+    return step >= 86400 ? text.slice(5, 10) : text.slice(11, 16);
+  }
+  const whole = (_, at) => (at == null ? "--" : new Date(at * 1000).toISOString().slice(0, 16).replace("T", " "));
 
   const candles = (step) => (chart) => {
     const [times, opens, highs, lows, closes] = chart.data;
@@ -46,14 +54,14 @@
       columns: ["time", "value"],
       options: () => ({
         scales: { x: { time: true } },
-        series: [{ label: "Time" }, { label: "Value", stroke: colour("accent"), width: 2, points: { show: false } }],
+        series: [{ label: "Time", value: whole }, { label: "Value", stroke: colour("accent"), width: 2, points: { show: false } }],
       }),
     },
     candles: {
       columns: ["time", "open", "high", "low", "close"],
       options: ({ step }) => ({
         scales: { x: { time: true, range: ({ data: [times] }) => [times[0] - step, times.at(-1) + step] } },
-        series: [{ label: "Time" }, ...["Open", "High", "Low", "Close"].map((label) => (
+        series: [{ label: "Time", value: whole }, ...["Open", "High", "Low", "Close"].map((label) => (
           { label, stroke: colour("soft"), paths: () => null, points: { show: false } }))],
         hooks: { draw: [candles(step)] },
       }),
@@ -71,7 +79,7 @@
       return;
     }
     const size = { width: place.clientWidth, height: 200 };
-    const chart = new uPlot({ ...size, axes: axes(), cursor: { drag: { x: false } }, ...kind.options(points) }, data, place);
+    const chart = new uPlot({ ...size, axes: axes(points), cursor: { drag: { x: false } }, ...kind.options(points) }, data, place);
     drawn.set(place, { chart, points: place.dataset.points });
     sizes.observe(place);
   }

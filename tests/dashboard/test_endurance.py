@@ -1,0 +1,90 @@
+"""A busy market in an open page: 500 orders a second, and the page stays live and as small as it was."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from tests.dashboard.screen import WIDE, Screen
+from tests.services import chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import CDPSession
+
+    from tests.conftest import StartServer
+
+pytestmark = pytest.mark.slow
+
+ORDERS_A_SECOND = 500
+BATCH = 125
+MOST_GROWTH = 3_000_000
+"""Bytes that a heap may have gained: what a collection leaves behind varies by that much by itself."""
+
+
+@contextmanager
+def trading(url: str) -> Iterator[list[float]]:
+    """Send orders at that rate until the end; yield how late each batch was answered."""
+    stop, late = threading.Event(), []
+    prices = itertools.cycle(range(20, 60))
+
+    def trade() -> None:
+        with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
+            due = time.monotonic()
+            while not stop.wait(max(due - time.monotonic(), 0)):
+                orders: list[dict[str, Any]] = [
+                    {"side": "buy", "username": f"u{number % 9}", "volume": 3, "price": next(prices)}
+                    if number % 2
+                    else {"side": "sell", "volume": 3, "min_price": 40 + number % 15}
+                    for number in range(BATCH)
+                ]
+                client.post("/api/v1/hours/markets/default/orders:batch", json={"orders": orders}).raise_for_status()
+                late.append(time.monotonic() - due)
+                due += BATCH / ORDERS_A_SECOND
+
+    trader = threading.Thread(target=trade)
+    trader.start()
+    try:
+        yield late
+    finally:
+        stop.set()
+        trader.join()
+
+
+def heap(session: CDPSession) -> int:
+    """Return the size of a page's heap after a collection."""
+    session.send("HeapProfiler.collectGarbage")
+    session.send("HeapProfiler.collectGarbage")
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    return int(next(one["value"] for one in metrics if one["name"] == "JSHeapUsedSize"))
+
+
+def test_a_page_stays_live_and_small_in_a_busy_market(tmp_path: Path, start_server: StartServer, is_soak: bool) -> None:
+    seconds = 300 if is_soak else 12
+    server = start_server(f"sqlite:///{tmp_path / 'busy.db'}", "--no-access-log", "--max-waiting-seconds", "60")
+    begun_at = time.monotonic()
+    with chromium.running() as browser, trading(server.url) as late:
+        screen = Screen(browser.new_context(viewport={"width": WIDE[0], "height": WIDE[1]}), server.url, tmp_path)
+        page = screen.open("/dashboard/hours")
+        session = screen.context.new_cdp_session(page)
+        session.send("Performance.enable")
+        time.sleep(4)  # until everything has been there once
+        before, fills = heap(session), set()
+        for _ in range(seconds):
+            time.sleep(1)
+            assert page.get_attribute("#live", "data-state") == "live"
+            fills.add(page.inner_text("#tape tbody tr >> nth=0"))
+        grown = heap(session) - before
+        page.close()
+    rate = len(late) * BATCH / (time.monotonic() - begun_at)
+    print(f"{rate:.0f} orders/s, {grown:,} bytes more in the heap, {len(fills)} fills seen")
+    assert len(fills) > seconds / 4, "the page moves"
+    assert grown < MOST_GROWTH
+    assert screen.complaints == []
