@@ -27,6 +27,7 @@ from marketplace.spot.compute import simulated
 from tests.spot.jobs.town import Town
 
 NETWORK = "cells"
+READY = "the market is open"
 
 
 class Doom:
@@ -125,6 +126,7 @@ async def main(database_url: str, folder: str, doom: str | None) -> None:
     await prepare(town)
     if doom:
         Doom(*doom.split(":")).arm()
+    print(READY, flush=True)
     async with town.working():
         await live(town)
     await town.close()

@@ -14,12 +14,13 @@ import sqlalchemy as sa
 from marketplace import ledger
 from marketplace.ledger import tables as ledger_tables
 from marketplace.spot import tables
-from tests.crashes.doomed import NETWORK
+from tests.crashes.doomed import NETWORK, READY
 from tests.services.children import Child
 from tests.services.server import ROOT, clean_environment
 from tests.spot.jobs.test_addresses import given_out
 from tests.spot.jobs.town import Town
 
+START_SECONDS = 60.0
 CONVERGES_SECONDS = 15.0
 START_MICROS = 1_000_000_000
 """What a wallet opens with where callers have no keys."""
@@ -76,10 +77,15 @@ async def balance(town: Town, username: str) -> int:
 
 
 def run(database_url: str, folder: Path, *doom: str) -> int:
-    """Run a process until it dies or the life is over; it has to get there in time."""
+    """Run a process until it dies or the life is over; once it is up, it has to get there in time."""
+    log = folder / f"{'-'.join(doom) or 'last'}.log"
     command: list[str | Path] = [sys.executable, "-m", "tests.crashes.doomed", database_url, folder, *doom]
-    child = Child(command, log=folder / "doomed.log", environment=clean_environment(), folder=ROOT)
+    child = Child(command, log=log, environment=clean_environment(), folder=ROOT)
     began = time.monotonic()
+    while READY not in child.read_log():
+        assert time.monotonic() < began + START_SECONDS, f"{doom}: it does not start:\n{child.read_log()[-6000:]}"
+        time.sleep(0.05)
+    ready = time.monotonic()
     try:
         code = child.process.wait(CONVERGES_SECONDS)
     except subprocess.TimeoutExpired:
@@ -88,6 +94,6 @@ def run(database_url: str, folder: Path, *doom: str) -> int:
             f"{doom} was not met within {CONVERGES_SECONDS:g} s:\n{child.read_log()[-6000:]}"
         ) from None
     child.end(signal.SIGKILL)
-    print(f"{doom}: {code} after {time.monotonic() - began:.1f} s")
+    print(f"{doom}: {code}, up after {ready - began:.1f} s, there after {time.monotonic() - ready:.1f} s")
     assert code in (0, -signal.SIGKILL), child.read_log()[-6000:]
     return code
