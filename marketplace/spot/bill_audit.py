@@ -77,15 +77,25 @@ def _fault_of_line(lease: Any, from_at: Instant, to_at: Instant, unit_price: int
 
 def _check_line_prices(tx: sa.Connection) -> Iterator[str]:
     """Look for lines whose price is not that of their pool in all of their time."""
-    was_so = sa.exists().where(
-        spot_prices.c.pool == lease_lines.c.pool,
-        spot_prices.c.from_at <= lease_lines.c.from_at,
-        sa.or_(spot_prices.c.to_at.is_(None), spot_prices.c.to_at >= lease_lines.c.to_at),
-        spot_prices.c.unit_price_micros_per_hour == lease_lines.c.unit_price_micros_per_hour,
+    of_pool = spot_prices.c.pool == lease_lines.c.pool
+    at_first = (
+        sa.select(spot_prices.c.unit_price_micros_per_hour)
+        .where(of_pool, spot_prices.c.from_at <= lease_lines.c.from_at)
+        .order_by(spot_prices.c.from_at.desc())
+        .limit(1)
+        .scalar_subquery()
     )
+    # One that came and went at an instant leaves two intervals of the same price.
+    changed = sa.exists().where(
+        of_pool,
+        spot_prices.c.from_at > lease_lines.c.from_at,
+        spot_prices.c.from_at < lease_lines.c.to_at,
+        spot_prices.c.unit_price_micros_per_hour != lease_lines.c.unit_price_micros_per_hour,
+    )
+    is_other = lease_lines.c.unit_price_micros_per_hour != sa.func.coalesce(at_first, -1)
     query = (
         sa.select(lease_lines.c.lease_id, lease_lines.c.from_at, lease_lines.c.unit_price_micros_per_hour)
-        .where(~was_so)
+        .where(sa.or_(is_other, changed))
         .order_by(lease_lines.c.lease_id, lease_lines.c.from_at)
         .limit(SHOWN)
     )

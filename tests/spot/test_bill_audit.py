@@ -19,6 +19,7 @@ FAULTS = [
         f"UPDATE lease_lines SET unit_price_micros_per_hour = unit_price_micros_per_hour + 1 {CLOSED}",
         "which its pool had not",
     ),
+    ("UPDATE lease_lines SET to_at = to_at + 1, from_at = from_at + 1", "which its pool had not"),
     ("UPDATE leases SET line_charged_micros = line_charged_micros - 1 WHERE state = 'running'", "adds up to"),
     ("UPDATE leases SET line_from_at = line_from_at - 1 WHERE state = 'running'", "has a last line from"),
     ("UPDATE leases SET metered_until = metered_until - 1 WHERE state = 'ended'", "and it ended at"),
@@ -50,3 +51,15 @@ async def test_a_changed_bill_is_found(billed: Desk, statement: str, expected: s
     await raw.execute(billed.database, statement)
     faults = await billed.read(spot.audit)
     assert any(expected in fault for fault in faults), faults
+
+
+async def test_a_price_that_came_and_went_at_an_instant_is_no_fault(desk: Desk) -> None:
+    await desk.add_node("n", 10)
+    _, lease_id = await run(desk, "ann", 3.60)
+    desk.clock.advance(10)
+    await set_price(desk, 1.80)
+    await set_price(desk, 3.60)
+    desk.clock.advance(10)
+    await set_price(desk, 1.80)
+    await end(desk, lease_id)
+    assert await desk.audit() == []
