@@ -23,6 +23,7 @@ ADDRESSES = Group.create_ordered("Addresses")
 WALLETS = Group.create_ordered("Wallets")
 LANES = Group.create_ordered("Lanes")
 EVENTS = Group.create_ordered("Events")
+SPOT = Group.create_ordered("Spot market")
 OTHER = Group.create_ordered("Logs and processes")
 
 
@@ -100,6 +101,20 @@ class EventFlags:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
+class SpotFlags:
+    public_url: Annotated[
+        str | None, _flag(help="Where containers reach this service, to ask for their notice.", group=SPOT)
+    ] = None
+    spot_logs_kept_seconds: Annotated[
+        float | None, _flag(help="How long a container that has ended is kept for its log (600).", group=SPOT)
+    ] = None
+    spot_simulated_nodes: Annotated[
+        int | None, _flag(help="Nodes to bring in at start that only simulate containers (0).", group=SPOT)
+    ] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
 class ServerFlags:
     host: Annotated[str | None, _flag(help="The address to listen on (127.0.0.1).", group=NETWORK)] = None
     port: Annotated[int | None, _flag("--port", "-p", help="The port to listen on (8080).", group=NETWORK)] = None
@@ -148,7 +163,9 @@ class ServerFlags:
     access_log: Annotated[bool | None, _flag(help="Log a line for each request (on).", group=OTHER)] = None
 
 
-def load_settings(*groups: DatabaseFlags | LogFlags | LaneFlags | EventFlags | ServerFlags | None) -> Settings:
+def load_settings(
+    *groups: DatabaseFlags | LogFlags | LaneFlags | EventFlags | SpotFlags | ServerFlags | None,
+) -> Settings:
     """Merge file, environment and the flags given. A wrong setting ends the command with exit code 2."""
     from marketplace.foundation import settings
 
