@@ -206,6 +206,7 @@ def test_utilisation_counts_what_ready_nodes_have(market: Client) -> None:
 
 
 def test_a_server_that_is_to_be_tried_has_simulated_nodes_of_its_own(serve: Serve) -> None:
+    nodes: list[Any] = []
     for _ in range(2):
         with serve(jobs=False, spot_simulated_nodes=2) as client:
             nodes = done(client.get(NODES))["items"]
