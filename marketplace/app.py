@@ -53,7 +53,7 @@ from marketplace.ledger import routes as ledger_routes
 from marketplace.spot import meters as spot_meters
 from marketplace.spot import pool_routes as spot_pool_routes
 from marketplace.spot import routes as spot_routes
-from marketplace.spot.watching import Watch
+from marketplace.spot import watching as spot_watching
 
 SETTINGS_VARIABLE = "MARKETPLACE_CONFIG_JSON"
 """How the server's processes are told their settings."""
@@ -89,7 +89,7 @@ def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Lit
     # Without keys there is no guard at all, and nothing to pay for it.
     authentication = identity.Authentication(service.database) if settings.auth == "keys" else None
     limit = _rate_limit(settings)
-    watch = Watch(service.database)
+    watch = spot_watching.Watch(service.database)
     app = Litestar(
         route_handlers=[*HANDLERS, *extra_handlers],
         guards=[callers.Guard(authentication, dashboard.caller_of, limit)] if authentication else [],
@@ -138,6 +138,9 @@ async def _running(
 ) -> AsyncIterator[None]:
     async with worker.running(service), _feeding(app, service), _speaking_lines(app, service, authentication):
         app.state[addresses_routes.DEFAULT_NETWORK] = await _ensure_network(service)
+        await spot_watching.ensure_simulated_nodes(
+            service.database, service.lanes[money.LANE], service.settings.spot_simulated_nodes
+        )
         # What was made until here stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()

@@ -24,6 +24,7 @@ WALLETS = Group.create_ordered("Wallets")
 AUCTIONS = Group.create_ordered("Auctions")
 LANES = Group.create_ordered("Lanes")
 EVENTS = Group.create_ordered("Events")
+SPOT = Group.create_ordered("Spot market")
 OTHER = Group.create_ordered("Logs and processes")
 
 
@@ -96,6 +97,20 @@ class EventFlags:
     ] = None
     deliveries_kept_days: Annotated[
         int | None, _flag(help="How long it is told what became of a delivery (30).", group=EVENTS)
+    ] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class SpotFlags:
+    public_url: Annotated[
+        str | None, _flag(help="Where containers reach this service, to ask for their notice.", group=SPOT)
+    ] = None
+    spot_logs_kept_seconds: Annotated[
+        float | None, _flag(help="How long a container that has ended is kept for its log (600).", group=SPOT)
+    ] = None
+    spot_simulated_nodes: Annotated[
+        int | None, _flag(help="Nodes to bring in at start that only simulate containers (0).", group=SPOT)
     ] = None
 
 
@@ -175,7 +190,7 @@ class ServerFlags:
     access_log: Annotated[bool | None, _flag(help="Log a line for each request (on).", group=OTHER)] = None
 
 
-FlagGroup = DatabaseFlags | LogFlags | LaneFlags | EventFlags | LineFlags | ListenFlags | ServerFlags
+FlagGroup = DatabaseFlags | LogFlags | LaneFlags | EventFlags | SpotFlags | LineFlags | ListenFlags | ServerFlags
 
 
 def load_settings(*groups: FlagGroup | None) -> Settings:

@@ -7,7 +7,16 @@ import gc
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from marketplace.cli.flags import DatabaseFlags, EventFlags, LaneFlags, LineFlags, LogFlags, ServerFlags, load_settings
+from marketplace.cli.flags import (
+    DatabaseFlags,
+    EventFlags,
+    LaneFlags,
+    LineFlags,
+    LogFlags,
+    ServerFlags,
+    SpotFlags,
+    load_settings,
+)
 from marketplace.cli.stored import failures_as_sentences
 from marketplace.cli.terminal import Stop
 
@@ -21,6 +30,7 @@ def serve(
     database: DatabaseFlags | None = None,
     lanes: LaneFlags | None = None,
     events: EventFlags | None = None,
+    spot: SpotFlags | None = None,
     auctions: LineFlags | None = None,
     logs: LogFlags | None = None,
 ) -> None:
@@ -32,7 +42,7 @@ def serve(
     Each flag is also a line of the settings file and a variable: `--max-batch 100` is `max_batch = 100` and
     MARKETPLACE_MAX_BATCH=100. Flags win over variables, variables over the file.
     """
-    settings = load_settings(server, database, lanes, events, auctions, logs)
+    settings = load_settings(server, database, lanes, events, spot, auctions, logs)
     with _collecting_nothing():
         from marketplace import app
 
@@ -45,13 +55,14 @@ def work(
     database: DatabaseFlags | None = None,
     lanes: LaneFlags | None = None,
     events: EventFlags | None = None,
+    spot: SpotFlags | None = None,
     logs: LogFlags | None = None,
 ) -> None:
     """Run the timed jobs of a marketplace on Postgres, such as taking expired bids off the book.
 
     One is enough; more of them do no harm. On the embedded database `marketplace serve` does it.
     """
-    settings = load_settings(database, lanes, events, logs)
+    settings = load_settings(database, lanes, events, spot, logs)
     with _collecting_nothing():
         from marketplace import worker
 

@@ -94,6 +94,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Where containers reach this service, as `https://host[:port]`: they are told where to ask for their notice."""
     spot_logs_kept_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
     """How long a container that has ended is kept for its log."""
+    spot_simulated_nodes: Annotated[int, Meta(ge=0, le=100)] = 0
+    """Nodes that only simulate containers, brought into the pool `default` at start where they are not there."""
 
     jobs: bool | None = None
     """Run the timed jobs inside `serve`; left out, on the embedded database only."""

@@ -6,13 +6,16 @@ Nothing is decided here. What a waiting bid is told rests on the same state that
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from typing import TypeVar
 
 import sqlalchemy as sa
 
-from marketplace.database import Database
+from marketplace.database import Database, Lane
 from marketplace.spot import pool_listings
+from marketplace.spot.commands import DEFAULT_POOL, AddNode
+from marketplace.spot.errors import UnknownNode
 from marketplace.spot.projection import Projection
 
 T = TypeVar("T")
@@ -43,3 +46,32 @@ class Watch:
 def _ask(tx: sa.Connection, /, projection: Projection, question: Callable[[sa.Connection, Projection], T]) -> T:
     projection.catch_up(tx)
     return question(tx, projection)
+
+
+# ── a market to try ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+SIMULATED = "simulated"
+SIMULATED_SIZE = (8_000, 16_384)
+"""Millis of vCPU and MiB."""
+OPERATOR = "operator"
+
+
+async def ensure_simulated_nodes(database: Database, lane: Lane, count: int) -> None:
+    """See to it that the pool `default` has so many nodes that only simulate containers; those that are there stay."""
+    for number in range(1, count + 1):
+        name = f"{SIMULATED}-{number}"
+        try:
+            await database.read_one(pool_listings.find_node, DEFAULT_POOL, name)
+        except UnknownNode:
+            cpu, memory = SIMULATED_SIZE
+            node = AddNode(
+                pool=DEFAULT_POOL,
+                node=name,
+                provider=OPERATOR,
+                backend=SIMULATED,
+                cpu_millis=cpu,
+                memory_mib=memory,
+                owner=secrets.token_hex(8),
+                is_admin=True,
+            )
+            await lane.run(node)

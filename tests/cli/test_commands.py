@@ -24,6 +24,10 @@ COMMANDS = [
     "wallet set", "wallet assets", "webhooks change", "keys whoami",
     "webhooks", "webhooks add", "webhooks list", "webhooks enable", "webhooks disable",
     "webhooks remove", "webhooks rotate", "webhooks test", "webhooks log", "webhooks replay",
+    "demo spot", "simulate spot", "spot", "spot bid", "spot preview", "spot list", "spot show", "spot amend",
+    "spot cancel", "spot leases", "spot logs", "spot bill", "spot bills", "spot evict", "spot pools",
+    "spot price", "spot prices", "spot nodes", "spot add-node", "spot cordon", "spot drain", "spot uncordon",
+    "spot remove-node",
 ]  # fmt: skip
 
 WRONG = [
@@ -56,6 +60,9 @@ WRONG = [
     ("wallet assets --add gram", "takes both --add and --decimals"),
     ("webhooks change 7", "Say what to change: --target, --topic or --kind."),
     ("no-such-command", "Unknown command"),
+    ("spot bid app:1 --cpu lots", "lots is no amount of cpu: write 2, 0.5 or 500m."),
+    ("spot bid app:1 --env A", "A is no variable: write NAME=value."),
+    ("spot add-node n --settings [", "--settings is no JSON object"),
     ("buy u1 many 3", 'unable to convert "many" into int'),
     ("buy u1", "requires an argument"),
 ]
@@ -70,6 +77,10 @@ CLIENT_COMMANDS = [
     "wallet assets", "webhooks change 1 --kind bid_placed", "keys whoami",
     "webhooks add https://example.org/", "webhooks list", "webhooks enable 1", "webhooks disable 1",
     "webhooks remove 1", "webhooks rotate 1", "webhooks test 1", "webhooks log 1", "webhooks replay 1 1 2",
+    "spot bid app:1 --per-hour 1", "spot preview", "spot list", "spot show 1", "spot amend 1 --per-hour 1",
+    "spot cancel 1", "spot leases", "spot logs 1", "spot bill 1", "spot bills", "spot evict 1", "spot pools",
+    "spot price", "spot prices", "spot nodes", "spot add-node n", "spot cordon n", "spot drain n", "spot uncordon n",
+    "spot remove-node n", "simulate spot -n 1",
 ]  # fmt: skip
 
 
@@ -89,7 +100,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 
 def test_the_list_of_commands_here_is_whole() -> None:
     app = root.make_app()
-    groups = ("db", "ip", "keys", "members", "wallet", "webhooks")
+    groups = ("db", "demo", "ip", "keys", "members", "simulate", "spot", "wallet", "webhooks")
     listed = {*app, *(f"{group} {name}" for group in groups for name in app[group])}
     names = {name for name in listed if not name.rpartition(" ")[2].startswith("-")}
     assert names == set(COMMANDS) - {""}
@@ -151,7 +162,10 @@ def test_reports_are_listed_without_a_database(capsys: pytest.CaptureFixture[str
 
 
 def test_every_setting_has_a_flag_and_every_flag_is_a_setting() -> None:
-    groups = (flags.ServerFlags, flags.DatabaseFlags, flags.LaneFlags, flags.EventFlags, flags.LogFlags)
+    groups = (
+        *(flags.ServerFlags, flags.DatabaseFlags, flags.LaneFlags),
+        *(flags.EventFlags, flags.SpotFlags, flags.LogFlags),
+    )
     named = [field.name for group in groups for field in dataclasses.fields(group)]
     assert sorted(named) == sorted([field.name for field in msgspec.structs.fields(Settings)] + ["config"])
 
