@@ -50,6 +50,7 @@ ROWS: Mapping[str, Callable[..., Row]] = {
     "settle": settling.leases,
     "bids": auctions.bids,
     "select": auctions.selection,
+    "select-sqlite": auctions.embedded_selection,
     "commit-wait": auctions.waiting,
     "plan": placement.scratch,
     "plan-growth": placement.growth,
