@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from marketplace.foundation import clock
 from marketplace.spot import bids, bills, pricing
-from marketplace.spot.commands import MAX_PRICE_MICROS, Container, Pool
+from marketplace.spot.commands import MAX_PRICE_MICROS, Container
 from marketplace.spot.listings import BidRow
 from marketplace.spot.model import Bid, Policy
 from marketplace.spot.pricing import Terms
@@ -62,11 +62,13 @@ def waiting(found: BidRow, seen: Projection) -> Waiting:
     return Waiting(standing.rank, "It is about to be placed." if may_run else standing.reason.text, least)
 
 
-def preview(pool: Pool, seen: Projection, container: Container, price_micros: int | None) -> Answer:
+def preview(seen: Projection, container: Container, price_micros: int | None) -> Answer:
     """Answer for a bid that there is not: for its price, or where it has none or one too low, for the least.
 
     Raises ImageNotAllowed and TooLarge, and BelowReserve for a price that is, as placing it would.
     """
+    pool = seen.settings
+    assert pool is not None, "it has caught up"
     record = PoolRecord.of(pool, opened_at=pool.opened_at)
     if refusal := bids.check(record, container, MAX_PRICE_MICROS if price_micros is None else price_micros):
         raise refusal

@@ -13,7 +13,7 @@ from marketplace.database import Lane, money
 from marketplace.foundation import clock
 from marketplace.http import callers, cursors, idempotency, params
 from marketplace.http.resources import database, resources
-from marketplace.spot import asking, commands, errors, invoices, listings, logs, parsing, pool_listings, shapes
+from marketplace.spot import asking, commands, errors, invoices, listings, logs, parsing, shapes
 from marketplace.spot.projection import Projection
 from marketplace.spot.watching import Watch
 from marketplace.wire import spot as wire
@@ -92,10 +92,7 @@ class SpotBids(Controller):
         container, max_price = parsing.container(data), parsing.price(data)
         parsing.wish(data, max_price_micros=max_price or 1)
         callers.caller(request).on_behalf_of(data.username)
-        found = await database(request).read_one(pool_listings.find_pool, data.pool)
-        answer = await watch(request).ask(
-            data.pool, lambda _tx, seen: asking.preview(found, seen, container, max_price)
-        )
+        answer = await watch(request).ask(data.pool, lambda _tx, seen: asking.preview(seen, container, max_price))
         body = asking.ready_to_send(data, answer)
         return shapes.preview(answer, pool=data.pool, body=body)
 

@@ -35,16 +35,15 @@ class Watch:
             self._pools.setdefault(pool, (asyncio.Lock(), Projection(pool, at_once=None)))
         lock, projection = self._pools[pool]
         async with lock:
-            try:
-                return await self._database.read(_ask, projection, question)
-            except BaseException:
-                # It may have been cut off in the middle of catching up.
-                del self._pools[pool]
-                raise
+            return await self._database.read(_ask, projection, question)
 
 
 def _ask(tx: sa.Connection, /, projection: Projection, question: Callable[[sa.Connection, Projection], T]) -> T:
-    projection.catch_up(tx)
+    try:
+        projection.catch_up(tx)
+    except BaseException:
+        projection.forget()  # it was cut off in the middle: the next time all is read
+        raise
     return question(tx, projection)
 
 

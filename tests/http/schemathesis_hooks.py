@@ -18,7 +18,7 @@ import schemathesis
 
 KEY = "Idempotency-Key"
 WORDS = r"(?=.{1,512}$)[a-z_]+(,[a-z_]+)*"
-BOOK = r"[a-z0-9][a-z0-9_.-]{0,63}"
+NAME = r"[a-z0-9][a-z0-9_.-]{0,63}"
 VMS = [f"vm-{number}" for number in range(5)]
 
 
@@ -41,13 +41,15 @@ def _mean_what_there_is_in_paths(case: Any) -> None:
         if isinstance(case.query, dict):
             case.query.pop("wait_seconds", None)
         for fields in (case.path_parameters, case.query):
-            _replace(fields, "book", BOOK, lambda _: "default")
+            _replace(fields, "book", NAME, lambda _: "default")
     if "/ip/" in case.path:
         _replace(case.path_parameters, "vm_id", r"[\w.:@-]{1,128}", lambda number: VMS[number % len(VMS)])
         _replace(case.path_parameters, "ip", r".{2,45}", _address)
         _replace(case.query, "network", r"[a-z0-9][a-z0-9_.-]{0,63}", lambda _: "default")
-    if case.path == "/allocation":
+    if case.path in ("/allocation", "/api/v1/spot/bills"):
         case.query = {"username": "u1"} | dict(case.query or {})
+    if "/spot/pools/" in case.path and case.method == "PATCH":
+        _replace(case.path_parameters, "pool", NAME, lambda _: "gone")  # what it refuses then, bids would be refused
 
 
 def _mean_what_there_is(case: Any) -> None:
@@ -68,6 +70,8 @@ def _mean_what_there_is(case: Any) -> None:
         _make_an_order_or_a_bid_of(case.body, case.path)
     if "/webhooks" in case.path:
         _make_a_webhook_of(case.body)
+    if "/spot/" in case.path:
+        _make_sense_on_the_spot_market(case.body, is_bid="/bids" in case.path and case.method == "POST")
     if re.search("/(transfers|wallets/)", case.path):
         for name in ("amount", "credit_limit", "low_balance"):
             _replace(case.body, name, r"(0|[1-9][0-9]{0,15})(\.[0-9]{1,12})?", lambda number: f"{number % 9 + 1}.5")
@@ -84,9 +88,9 @@ def _make_an_order_or_a_bid_of(body: dict[str, Any], path: str) -> None:
     for name in ("limit_output", "input_budget", "max_input", "amount", "bond"):
         _replace(body, name, r"(0|[1-9][0-9]{0,15})(\.[0-9]{1,12})?", lambda number: f"{number % 9 + 1}.5")
     for name in ("input_asset", "output_asset"):
-        _replace(body, name, BOOK, lambda _: "credit")
+        _replace(body, name, NAME, lambda _: "credit")
     if path.endswith("/orders"):
-        _replace(body, "book", BOOK, lambda _: "default")
+        _replace(body, "book", NAME, lambda _: "default")
         if isinstance(body.get("payload"), dict):
             body["payload"] = {"keys": len(body["payload"])}  # no null character, and not too long
     _replace(body, "conversion_rate", r"(0|[1-9][0-9]{0,11})(\.[0-9]{1,18})?", lambda number: f"{number % 9 + 1}.25")
@@ -103,6 +107,37 @@ def _make_a_webhook_of(body: dict[str, Any]) -> None:
         _empty(body, name, r"[a-z_]{1,64}")
     if isinstance(body.get("from_seq"), int) and isinstance(body.get("to_seq"), int) and body["from_seq"] > 0:
         body["to_seq"] = body["from_seq"] if body["to_seq"] > 0 else body["to_seq"]
+
+
+def _make_sense_on_the_spot_market(body: dict[str, Any], *, is_bid: bool) -> None:
+    """Let what has the right shape be one price that is enough, a wait that is not over, times that go together."""
+    for name in ("max_price_per_hour", "max_price_per_minute", "budget", "reserve_price_per_hour"):
+        _replace(body, name, r"(0|[1-9][0-9]{0,9})(\.[0-9]{1,6})?", lambda _: "1000")
+    prices = [body.get(f"max_price_per_{unit}") for unit in ("hour", "minute")]
+    if prices == ["1000", "1000"]:
+        body["max_price_per_minute"] = None
+    if prices == [None, None] and (is_bid or not body):
+        body["max_price_per_hour"] = "1000"
+    if is_bid and body.get("username") is None:
+        body["username"] = "u1"
+    _replace(body, "pool", NAME, lambda number: "default" if is_bid else f"pool-{number}")
+    _replace(body, "pricing", r"[a-z][a-z0-9_.-]{0,63}", lambda _: "uniform")
+    _replace(body, "backend", r"[a-z][a-z0-9_.-]{0,63}", lambda _: "simulated")
+    _replace(body, "expires_at", r"\d{4}-\d\d-\d\dT.+", lambda _: "2100-01-01T00:00:00Z")
+    command = body.get("command")
+    if isinstance(command, list) and command[:1] == [""]:
+        command[0] = "true"
+    for name, most in (("notice_seconds", 3600), ("shortest_notice_seconds", 3600), ("longest_notice_seconds", 3600)):
+        _drop_number(body, name, range(most + 1))
+    for name in ("backoff_seconds", "max_backoff_seconds"):
+        _drop_number(body, name, range(1, 86_401))
+    _drop_number(body, "unit_cpu_millis", range(10, 256_001))
+    _drop_number(body, "unit_memory_mib", range(16, 4_194_305))
+
+
+def _drop_number(fields: dict[str, Any], name: str, allowed: range) -> None:
+    if type(fields.get(name)) is int and fields[name] in allowed:
+        del fields[name]
 
 
 def _address(number: int) -> str:

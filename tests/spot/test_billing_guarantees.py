@@ -185,8 +185,9 @@ def test_settled_within_a_second_nothing_stays_unpaid_and_no_budget_is_exceeded(
     assert day.paid == sum(each.tab.charged_micros for each in day.over)
     for each in day.over:
         if each.budget is not None:
-            grace = metering.cost(each.tab.max_price_micros_per_hour, seconds=STOP_GRACE_SECONDS)
-            assert each.tab.charged_micros <= max(each.budget, grace)
+            # One that does not even last for the grace is stopped at the first look, which may come a second late.
+            least = metering.cost(each.tab.max_price_micros_per_hour, seconds=STOP_GRACE_SECONDS + 1)
+            assert each.tab.charged_micros <= max(each.budget, least)
 
 
 @pytest.mark.property

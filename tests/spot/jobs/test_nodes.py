@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -98,6 +100,12 @@ async def test_a_deadline_that_was_given_holds_although_its_process_is_gone(town
         await town.until(stubborn, "running")
         await town.bid("bob", price=5)
         await town.until(stubborn, "evicting")
+
+        async def is_told() -> bool:
+            with contextlib.closing(sqlite3.connect(town.world)) as world:
+                return world.execute("SELECT 1 FROM containers WHERE kill_at IS NOT NULL").fetchone() is not None
+
+        await town.wait_for(is_told, what="the container to be told")
     async with town.working(*LOOPS):
         await town.until(stubborn, "evicted")
     (lease,) = await town.leases(stubborn)
