@@ -87,6 +87,8 @@ def _make_an_order_or_a_bid_of(body: dict[str, Any], path: str) -> None:
         _replace(body, name, BOOK, lambda _: "credit")
     if path.endswith("/orders"):
         _replace(body, "book", BOOK, lambda _: "default")
+        if isinstance(body.get("payload"), dict):
+            body["payload"] = {"keys": len(body["payload"])}  # no null character, and not too long
     _replace(body, "conversion_rate", r"(0|[1-9][0-9]{0,11})(\.[0-9]{1,18})?", lambda number: f"{number % 9 + 1}.25")
     for name in ("expires_at", "valid_till"):
         _replace(body, name, r"\d{4}-\d\d-\d\dT.*", lambda _: "2099-01-01T00:00:00Z")

@@ -102,7 +102,7 @@ def test_the_api_keeps_its_own_description(start_server: StartServer, sqlite_url
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout
     assert "No issues found" in done.stdout, done.stdout
