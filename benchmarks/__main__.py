@@ -47,6 +47,7 @@ ROWS: Mapping[str, Callable[..., Row]] = {
     "transfers-hot": transfers.between_two,
     "bids": auctions.bids,
     "select": auctions.selection,
+    "select-sqlite": auctions.embedded_selection,
     "commit-wait": auctions.waiting,
     "plan": placement.scratch,
     "plan-growth": placement.growth,

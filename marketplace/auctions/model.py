@@ -37,7 +37,10 @@ MOST_BIDS = 1_000
 MOST_DEPOSITS = 32
 """Of one commitment."""
 TICK_LIMIT = 1_000
-"""Orders that one Tick does at most: its transaction stays far below half of the shortest usual grace."""
+"""Orders that one Tick does at most."""
+SHORT_TICK_LIMIT = 50
+MICROS_PER_ORDER = 1_000
+"""What an order may take of a tick's transaction; it is a fifth of it on two cores."""
 
 BOUNDS: dict[str, tuple[int, int]] = {
     "tick_micros": (SECOND // 20, HOUR),
@@ -67,6 +70,11 @@ class Book(msgspec.Struct):
     batched_at: Instant
     """When the last batch was formed, 0 before the first."""
     opened_at: Instant
+
+    @property
+    def most_at_once(self) -> int:
+        """Orders that one transaction of a tick does, so that no deposit waits for it longer than half the grace."""
+        return max(min(self.grace_micros // 2 // MICROS_PER_ORDER, TICK_LIMIT), SHORT_TICK_LIMIT)
 
     def is_batch_due(self, now: Instant) -> bool:
         """Tell whether no batch was formed yet in this tick: time is cut into ticks from the epoch on."""
@@ -315,8 +323,9 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Tick(msgspec.Struct, frozen=True):
-    """Do what has become due in a book, at most `limit` orders of it. Outcome: Ticked. Refused: UnknownBook.
+    """Do what has become due in a book, at most `limit` orders of it, and fewer where the book's grace is short.
 
+    Outcome: Ticked. Refused: UnknownBook.
     `batch_number` None: the sequencer's next. Nothing depends on who sends it or how often.
     """
 
@@ -350,7 +359,7 @@ class Deposited(msgspec.Struct, frozen=True):
 
 
 class Ticked(msgspec.Struct, frozen=True):
-    """What a Tick did. `more`: it reached its limit, send another one. `batch` is the one that it formed, or that its
+    """What a Tick did. `more`: it reached a limit, send another one. `batch` is the one that it formed, or that its
     sequencer and number had formed before."""
 
     more: bool

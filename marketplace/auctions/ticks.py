@@ -43,8 +43,9 @@ def _tick(
         return errors.UnknownBook(command.book)
     number = command.batch_number
     batch = None if number is None else sql.read_batch(tx, book.book, command.sequencer, number)
-    due = read_due(tx, book, command, now=now, is_batch_new=batch is None)
-    if not (due.count or due.announcing):
+    limit = max(min(command.limit, book.most_at_once), 1)
+    due = read_due(tx, book, limit=limit, now=now, is_batch_new=batch is None)
+    if due.is_nothing:
         return Ticked(more=False, batch=batch)
     turn = Turn(tx, log, book, due, now=now, starting_credits=starting_credits)
     done = _run(turn, due, command)
@@ -60,7 +61,7 @@ def _run(turn: Turn, due: Due, command: Tick) -> Ticked:
         choosing.form_batch(turn, due.announcing, sequencer=command.sequencer, batch_number=command.batch_number)
     selected = sum(choosing.select_winner(turn, order) for order in due.closing)
     return Ticked(
-        more=due.count >= command.limit,
+        more=due.more,
         batch=turn.batch,
         added=len(due.announcing),
         selected=selected,

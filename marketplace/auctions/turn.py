@@ -19,28 +19,30 @@ from marketplace.auctions.model import (
     Reason,
     SolverBid,
     SolverRecord,
-    Tick,
 )
 from marketplace.database import Log
 from marketplace.foundation.clock import Instant
 
 
 class Due(msgspec.Struct, frozen=True):
-    """What a tick has to look at, at most its limit of each book; `announcing` come on top, as a batch is whole."""
+    """What a tick has to look at, at most so many; `announcing` come on top, as a batch is whole.
+
+    `more`: it reached that limit.
+    """
 
     commitments: list[Commitment]
     expiring: list[Order]
     closing: list[Order]
     announcing: list[Order]
+    more: bool
 
     @property
-    def count(self) -> int:
-        return len(self.commitments) + len(self.expiring) + len(self.closing)
+    def is_nothing(self) -> bool:
+        return not (self.commitments or self.expiring or self.closing or self.announcing)
 
 
-def read_due(tx: sa.Connection, book: Book, command: Tick, *, now: Instant, is_batch_new: bool) -> Due:
+def read_due(tx: sa.Connection, book: Book, *, limit: int, now: Instant, is_batch_new: bool) -> Due:
     """Read what is due: first what ends, then what expires, then what is to be selected."""
-    limit = max(command.limit, 1)
     commitments = sql.read_due(tx, book.book, now=now, limit=limit)
     limit -= len(commitments)
     expiring = sql.read_expiring(tx, book.book, now=now, limit=limit) if limit else []
@@ -53,6 +55,7 @@ def read_due(tx: sa.Connection, book: Book, command: Tick, *, now: Instant, is_b
         expiring,
         [order for order in closing if order.order_id not in overdue],
         sql.read_pending(tx, book.book, now=now, limit=book.batch_size) if forms else [],
+        more=len(closing) == limit,
     )
 
 

@@ -235,3 +235,19 @@ async def test_ticks_at_once_do_everything_once(desk: Desk) -> None:
 
 async def test_a_tick_of_a_book_that_is_not_there_is_refused(desk: Desk) -> None:
     await desk.refused(model.Tick("nowhere", "q"), errors.UnknownBook)
+
+
+# ── in chunks ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_tick_does_so_many_orders_and_says_that_there_are_more(desk: Desk) -> None:
+    for number in range(5):
+        await desk.place(input_budget=None, expires_at=desk.clock() + (number < 3) * SECOND + 100)
+    ticked = [await desk.tick(2 if number == 0 else 0, limit=2) for number in range(3)]
+    assert [(one.expired, one.more) for one in ticked] == [(2, True), (2, True), (1, False)]
+
+
+@pytest.mark.parametrize(("grace_seconds", "orders"), [(0, 50), (0.05, 50), (0.2, 100), (2, 1_000), (60, 1_000)])
+def test_the_shorter_the_grace_the_fewer_orders_share_a_transaction(grace_seconds: float, orders: int) -> None:
+    book = model.Book("b", SECOND, 5, SECOND, SECOND, round(grace_seconds * SECOND), None, "ledger", 0, 0)
+    assert book.most_at_once == orders
