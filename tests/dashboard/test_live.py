@@ -242,3 +242,21 @@ async def test_a_rendering_that_fails_is_told_and_not_kept() -> None:
     with pytest.raises(RuntimeError):
         await shared.get("market", 1, fail)
     assert (await shared.get("market", 1, made)).seq == 1
+
+
+async def test_what_is_a_little_old_is_given_once_more_while_it_is_made_anew() -> None:
+    shared, made = Shared(), Made()
+    assert (await shared.get_recent("prices", 0.1, made)).seq == 1
+    made.head = 2
+    await asyncio.sleep(0.15)
+    assert (await shared.get_recent("prices", 0.1, made)).seq == 1, "nobody waits"
+    await asyncio.sleep(0.5)
+    assert (await shared.get_recent("prices", 60.0, made)).seq == 2
+
+
+async def test_what_is_much_older_is_not_shown() -> None:
+    shared, made = Shared(), Made()
+    await shared.get_recent("prices", 0.05, made)
+    made.head = 2
+    await asyncio.sleep(0.3)
+    assert (await shared.get_recent("prices", 0.05, made)).seq == 2
