@@ -186,7 +186,8 @@ async def _repaints(request: HttpRequest, watched: Watched, pulse: Pulse, head: 
     """Write what has changed, as often as it may be; and in between that we are here. Raises Unauthenticated."""
     painted: dict[str, str] = {}
     seq = pulse.seq
-    pulse.move(head)  # whatever came since the page was made, it may matter
+    if head > seq:  # whatever came since the page was made, it may matter
+        pulse.move(head)
     while not pulse.is_over:
         await pulse.wait(watched.every_seconds or BEAT_SECONDS)
         await _check(request)
