@@ -5,6 +5,8 @@ a page what their key could not do. How a page goes: `http.callers` asks `visits
 reads what it shows and renders it; its stream (`live`) sends what has changed since; what somebody fills in (`forms`)
 goes to the module's lane. Pages work without JavaScript, and load nothing from anywhere else.
 
+A page is a file with HANDLERS: it joins PAGES here, NAVIGATION in `pages`, and the layers in pyproject.toml.
+
     pages/files/texts   templates and the headers of a page; what pages load; how things are written
     visits              the cookie, who has signed in, as whom they act
     forms, live         what is sent here; what is sent there
@@ -49,7 +51,7 @@ HANDLERS = (
 
 def state() -> dict[str, Any]:
     """Return what the application's state has to hold for pages."""
-    return {live.SHARED: live.Shared(), **health.state()}
+    return {live.SHARED: live.Shared(), **health.state(), **hours.state()}
 
 
 __all__ = ["AUTHENTICATION", "HANDLERS", "caller_of", "errors", "state"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 from litestar import Response, get, post
@@ -11,7 +11,7 @@ from litestar.response import Stream
 from msgspec import UNSET, UnsetType
 
 from marketplace import events, hours
-from marketplace.dashboard import forms, live, pages, texts, visits
+from marketplace.dashboard import candles, forms, live, pages, texts, visits
 from marketplace.dashboard.live import Parts, Watched
 from marketplace.dashboard.pages import HttpRequest
 from marketplace.dashboard.visits import Viewer
@@ -23,13 +23,13 @@ from marketplace.wire import limits
 
 HERE = "hours"
 LEVELS = 12
-CHART_LEVELS = 100
+CHART_LEVELS = 50
 FILLS = 20
 MINE = 50
-CANDLES: dict[str, int] = {"1m": 60, "5m": 60, "1h": 48, "1d": 60}
-"""How many intervals a chart shows."""
 SLOW_SECONDS = 5.0
-"""How often candles are counted anew: of a busy market that is dear."""
+"""How often candles are looked at anew."""
+CHARTS = "dashboard.charts"
+"""Where the application's state has the candles that this process keeps."""
 
 Volume = Annotated[str, QueryParameter(max_length=20)]
 Price = Annotated[str, QueryParameter(max_length=20)]
@@ -99,7 +99,9 @@ async def follow(market: params.Market, request: HttpRequest, interval: FromQuer
         public = await _public_parts(request, market, interval, at_least)
         return Parts(public.seq, {**public.html, **await _own_parts(request, market, viewer)})
 
-    return live.respond(request, Watched(hours.LANE, events.Wanted(subject=market), read))
+    # Also now and then by itself: the candles come after what moved them.
+    watched = Watched(hours.LANE, events.Wanted(subject=market), read, every_seconds=SLOW_SECONDS)
+    return live.respond(request, watched)
 
 
 async def _page(request: HttpRequest, market: str, interval: wire.Interval) -> Response[str]:
@@ -117,7 +119,7 @@ async def _page(request: HttpRequest, market: str, interval: wire.Interval) -> R
         markets=markets,
         is_open=next((one.state == "open" for one in markets if one.market == market), True),
         interval=interval,
-        intervals=list(CANDLES),
+        intervals=list(candles.SHOWN),
         parts={**public.html, **own},
         stream=f"/dashboard/hours/{market}/stream?interval={interval}&after={hours.LANE}:{public.seq}",
         once=forms.once,
@@ -134,14 +136,13 @@ async def _public_parts(
         found = await database(request).read(read_board, market)
         return Parts(found.book.seq, _render_board(found))
 
-    async def candles() -> Parts:
-        found = await database(request).read(
-            hours.read_candles, market, interval=interval, since=None, until=None, limit=CANDLES[interval]
-        )
+    async def prices() -> Parts:
+        charts = cast(candles.Charts, request.app.state[CHARTS])
+        found = await charts.read(database(request), market, interval)
         return Parts(0, {"candles": _render_candles(found, interval)})
 
     parts = await (board() if is_new else shared.get(("hours", market), at_least, board))
-    slow = await shared.get_recent(("candles", market, interval), SLOW_SECONDS, candles)
+    slow = await shared.get_recent(("candles", market, interval), SLOW_SECONDS, prices)
     return Parts(parts.seq, {**parts.html, **slow.html})
 
 
@@ -153,15 +154,10 @@ def _render_board(board: Board) -> dict[str, str]:
     return {"ladder": ladder, "depth": depth, "tape": pages.render("hours/tape.html", fills=board.fills)}
 
 
-def _render_candles(candles: list[wire.Candle], interval: str) -> str:
-    columns = {name: [getattr(one, name) for one in candles] for name in ("open", "high", "low", "close", "volume")}
-    times = {"time": [int(one.opened_at.timestamp()) for one in candles]}
-    return pages.render(
-        "hours/candles.html",
-        points=times | columns | {"step": hours.INTERVAL_SECONDS[interval]},
-        interval=interval,
-        candles=candles,
-    )
+def _render_candles(found: list[candles.Candle], interval: wire.Interval) -> str:
+    columns = {name: [getattr(one, name) for one in found] for name in candles.Candle.__struct_fields__}
+    points = columns | {"step": hours.INTERVAL_SECONDS[interval]}
+    return pages.render("hours/candles.html", points=points, interval=interval, candles=found)
 
 
 def depth_of(book: wire.Book) -> dict[str, list[int | None]]:
@@ -326,3 +322,8 @@ def _owner(request: HttpRequest) -> str | UnsetType:
 HANDLERS = (
     home, show, follow, preview, place, show_bid, amend, cancel, offer, withdraw, create_market,
 )  # fmt: skip
+
+
+def state() -> dict[str, Any]:
+    """Return what the application's state has to hold for this page."""
+    return {CHARTS: candles.Charts()}

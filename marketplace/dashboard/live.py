@@ -31,6 +31,8 @@ from marketplace.http import callers, sse
 
 REPAINT_SECONDS = 0.25
 BEAT_SECONDS = 5.0
+MUCH_OLDER = 4
+"""Times its age at which something is not shown once more."""
 MAX_SHARED = 500
 SHARED = "dashboard.shared"
 """Where the application's state has what viewers share."""
@@ -59,39 +61,55 @@ class Watched(NamedTuple):
 # ── what viewers share ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
+class Made(NamedTuple):
+    """Parts that somebody has rendered, when that began, and how long it took."""
+
+    begun_at: float
+    seconds: float
+    parts: Parts
+
+
 class Shared:
-    """Renderings that many look at: each is made by one of them, and not again within `REPAINT_SECONDS`."""
+    """Renderings that many look at: each is made by one of them, and not again within `REPAINT_SECONDS`.
+
+    What takes long is made less often, so that no page takes more than a fifth of the time.
+    """
 
     def __init__(self) -> None:
-        self._made: OrderedDict[Hashable, tuple[float, Parts]] = OrderedDict()
+        self._made: OrderedDict[Hashable, Made] = OrderedDict()
         self._making: dict[Hashable, asyncio.Task[Parts]] = {}
 
     async def get(self, key: Hashable, at_least: int, make: Callable[[], Awaitable[Parts]]) -> Parts:
         """Return parts as of a position or a later one."""
         while True:
-            if (made := self._made.get(key)) and made[1].seq >= at_least:
-                return made[1]
-            task = self._making.get(key)
-            if task is None:
-                task = self._making[key] = asyncio.create_task(self._make(key, make))
-                task.add_done_callback(lambda done: self._end(key, done))
+            if (made := self._made.get(key)) and made.parts.seq >= at_least:
+                return made.parts
             # One that began before the position may show less: then it is made once more.
-            await asyncio.shield(task)
+            await asyncio.shield(self._make_once(key, make))
 
     async def get_recent(self, key: Hashable, seconds: float, make: Callable[[], Awaitable[Parts]]) -> Parts:
-        """Return parts that are at most so old: for what is too dear to follow each step."""
+        """Return parts that are about so old: what is a little older is given once more, while it is made anew."""
         made = self._made.get(key)
-        if made is None or time.monotonic() - made[0] >= seconds:
-            self._made.pop(key, None)
-            return await self.get(key, 0, make)
-        return made[1]
+        if made is None or time.monotonic() - made.begun_at >= MUCH_OLDER * seconds:
+            return await asyncio.shield(self._make_once(key, make))
+        if time.monotonic() - made.begun_at >= seconds:
+            self._make_once(key, make)
+        return made.parts
+
+    def _make_once(self, key: Hashable, make: Callable[[], Awaitable[Parts]]) -> asyncio.Task[Parts]:
+        task = self._making.get(key)
+        if task is None:
+            task = self._making[key] = asyncio.create_task(self._make(key, make))
+            task.add_done_callback(lambda done: self._end(key, done))
+        return task
 
     async def _make(self, key: Hashable, make: Callable[[], Awaitable[Parts]]) -> Parts:
         if made := self._made.get(key):
-            await asyncio.sleep(made[0] + REPAINT_SECONDS - time.monotonic())
+            pause = max(REPAINT_SECONDS, made.seconds * 5)
+            await asyncio.sleep(made.begun_at + pause - time.monotonic())
         begun_at = time.monotonic()
         parts = await make()
-        self._made[key] = begun_at, parts
+        self._made[key] = Made(begun_at, time.monotonic() - begun_at, parts)
         self._made.move_to_end(key)
         if len(self._made) > MAX_SHARED:
             self._made.popitem(last=False)
@@ -168,7 +186,8 @@ async def _repaints(request: HttpRequest, watched: Watched, pulse: Pulse, head: 
     """Write what has changed, as often as it may be; and in between that we are here. Raises Unauthenticated."""
     painted: dict[str, str] = {}
     seq = pulse.seq
-    pulse.move(head)  # whatever came since the page was made, it may matter
+    if head > seq:  # whatever came since the page was made, it may matter
+        pulse.move(head)
     while not pulse.is_over:
         await pulse.wait(watched.every_seconds or BEAT_SECONDS)
         await _check(request)

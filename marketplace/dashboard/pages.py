@@ -134,10 +134,18 @@ def refused(request: HttpRequest, refusal: errors.Refusal) -> Response[str]:
     if wants_fragment(request):
         response = fragment("notice.html", status=rendered.status, said=refusal.detail, is_refusal=True, secret=None)
     else:
-        response = page(request, "refused.html", status=rendered.status, refusal=refusal, back="/")
+        response = page(request, "refused.html", status=rendered.status, refusal=refusal, viewer=_viewer(request))
     for header, value in rendered.headers.items():
         response.headers[header] = value
     return response
+
+
+def _viewer(request: HttpRequest) -> visits.Viewer | None:
+    """Return who is refused, None where that is not known."""
+    try:
+        return visits.viewer(request)
+    except errors.Unauthenticated:
+        return None
 
 
 EXCEPTION_HANDLERS: Mapping[int | type[Exception], Any] = {

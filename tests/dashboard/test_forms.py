@@ -157,3 +157,26 @@ def test_whoever_may_act_for_anyone_chooses_for_whom(browser: Browser) -> None:
     assert f'action="{BIDS}/1/cancel"' in browser.html(HOURS)
     browser.send(HOURS, "/dashboard/acting", username="")
     assert "Say as whom you act" in browser.html(HOURS)
+
+
+def test_what_there_is_not_is_a_page_that_leads_on(browser: Browser) -> None:
+    for path in (
+        f"{BIDS}/77",
+        "/dashboard/hours/nowhere",
+        "/dashboard/addresses/nowhere",
+        "/dashboard/admin/webhooks/7",
+    ):
+        answer = browser.get(path)
+        assert answer.status_code == 404, path
+        assert "There is no" in answer.text or "has no bid" in answer.text
+        assert 'href="/dashboard/wallet"' in answer.text, "the navigation is there"
+
+
+@pytest.mark.parametrize(
+    "path", ["?interval=2m", "/default?interval=x", "/UPPER", "/default/bids/x", "/default/bids/0"]
+)
+def test_an_address_that_cannot_be_is_refused_on_a_page(browser: Browser, path: str) -> None:
+    answer = browser.get(f"/dashboard/hours{path}")
+    assert answer.status_code in (400, 404)
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "Traceback" not in answer.text

@@ -96,6 +96,13 @@ def test_a_revoked_key_ends_its_sessions(browser: Browser, server: Keyed) -> Non
         assert time.monotonic() < deadline, "a page was shown more than a second after its key was revoked"
 
 
+def test_who_signed_in_by_a_key_that_may_not_look_is_told_how_to_go_on(browser: Browser, server: Keyed) -> None:
+    answer = browser.sign_in(server.tokens["ann trade"])
+    assert (answer.status_code, answer.url.path) == (403, "/dashboard/hours")
+    assert "Sign in by another key" in answer.text
+    assert browser.sign_in(server.tokens["ann"]).status_code == 200
+
+
 def test_a_session_is_no_key_of_the_api(browser: Browser, server: Keyed) -> None:
     browser.sign_in(server.tokens["admin"])
     assert browser.get("/api/v1/me").status_code == 401

@@ -144,6 +144,7 @@ def test_a_key_is_made_on_a_page_shown_once_and_revoked(
     server = start_server(url, "--auth", "keys")
     visitor = screen(server.url, NARROW)
     page = visitor.open("/", is_live=False)
+    assert visitor.violations(page) == []
     page.fill("#key", key)
     page.click("main button")
     page.wait_for_selector("#live[data-state=live]")
@@ -155,6 +156,7 @@ def test_a_key_is_made_on_a_page_shown_once_and_revoked(
     row = f"#key-{made.split('_')[1]}"
     page.wait_for_selector(row)
     visitor.picture(page, "key-shown-once")
+    assert visitor.violations(page) == []
     page.reload()
     page.wait_for_selector(row)
     assert made[-64:] not in page.content()
