@@ -20,7 +20,7 @@ from prometheus_client import Counter, Gauge
 
 from marketplace.auctions import counts, errors, lookups, model
 from marketplace.auctions.feed import BookFeed
-from marketplace.auctions.line_words import BrokenLine, Teller, read_said, to_whole_bid
+from marketplace.auctions.line_words import BrokenLine, Reopened, Teller, batched, read_said, to_whole_bid
 from marketplace.database import Database, Lane
 from marketplace.foundation import clock
 from marketplace.foundation.errors import Busy, Refusal
@@ -251,7 +251,12 @@ class LineProtocol:
         async for entries in self._feed.stream(self._book, first=first):
             await connection.caller()
             for entry in entries:
-                if told := teller.tell(entry.data):
+                told = teller.tell(entry.data)
+                if isinstance(told, Reopened):
+                    order = await self._order(told.order_id)
+                    again = batched(order.order_id, order.description, order.placed_at)
+                    told = lines.Told(new_order_batch=[again])
+                if told:
                     await connection.tell(told)
 
     # ── the ports that take ──────────────────────────────────────────────────────────────────────────────────────────

@@ -7,11 +7,13 @@ that the bid gets is the one that gives exactly that: 105 for 100 at 1.0578 is a
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, InvalidOperation
+from typing import NamedTuple
 
 import msgspec
 
 from marketplace.auctions import entries
 from marketplace.foundation import clock
+from marketplace.foundation.clock import Instant
 from marketplace.wire import lines
 
 RATE_DECIMALS = 18
@@ -61,18 +63,23 @@ def to_whole_bid(bid: lines.SubmitBid) -> WholeBid:
     return WholeBid(bid.max_input, format(found.normalize(_EXACT), "f"))
 
 
+class Reopened(NamedTuple):
+    """An order takes bids again: it is told once more, and whoever tells has to look it up."""
+
+    order_id: int
+
+
 class Teller:
     """Turns a book's entries, in order, into what listeners are told; the orders of a batch together."""
 
     def __init__(self) -> None:
         self._added: dict[int, lines.BatchedOrder] = {}
 
-    def tell(self, data: str | bytes) -> lines.Told | None:
+    def tell(self, data: str | bytes) -> lines.Told | Reopened | None:
         """Return the line for an entry's data, None where listeners are not told of it."""
         match _read_data(data):
             case entries.OrderAdded() as added:
-                creation_time = added.placed_at // clock.SECOND
-                self._added[added.order_id] = lines.BatchedOrder(added.order_id, added.description, creation_time)
+                self._added[added.order_id] = batched(added.order_id, added.description, added.placed_at)
             case entries.BatchCreated() as batch:
                 added_orders = [self._added.pop(one) for one in batch.order_ids if one in self._added]
                 self._added.clear()
@@ -86,9 +93,15 @@ class Teller:
                     made.deadline // clock.SECOND,
                 )
                 return lines.Told(commitment_notification=notification)
+            case entries.CommitmentFailed(then="reopened") as failed:
+                return Reopened(failed.order_id)
             case entries.OrderExpired(order_id) | entries.OrderCancelled(order_id):
                 return lines.Told(auction_closed_no_winner=order_id)
         return None
+
+
+def batched(order_id: int, description: str, placed_at: Instant) -> lines.BatchedOrder:
+    return lines.BatchedOrder(order_id, description, placed_at // clock.SECOND)
 
 
 def _whole(amount: str) -> int:

@@ -208,18 +208,18 @@ class Orders(Controller):
         order_id: params.Id,
         request: HttpRequest,
         limit: params.PageSize = params.DEFAULT_PAGE,
-        after: params.AfterId = None,
+        after: params.AfterText = None,
     ) -> wire.SolverBids:
-        """List bids on an order, oldest first: the caller's own, and others' once their round is selected."""
+        """List bids on an order, by solver: the caller's own, and others' once their round is selected."""
         order = await _seen(request, order_id)
         found = await database(request).read_one(
             lookups.list_bids,
             order,
             seen_by=callers.caller(request).limited_to,
-            after=cursors.to_id(after),
+            after=cursors.to_text(after),
             limit=limit,
         )
-        following = cursors.next_after(found, limit, lambda one: cursors.of_id(one.bid_id))
+        following = cursors.next_after(found, limit, lambda one: cursors.of_text(one.solver))
         return wire.SolverBids([shapes.bid(one, order) for one in found], following)
 
     @post("/{order_id:int}/bids", opt={"scope": "solve", "refuses": _BIDDING, "idempotent": True})

@@ -94,6 +94,8 @@ auction_orders = sa.Table(
     sa.ForeignKeyConstraint(["book"], ["auction_books.book"]),
     # Bids name the order alone.
     sa.Index("auction_orders_by_id", "order_id", unique=True),
+    # What solvers ask for who begin.
+    sa.Index("auction_orders_open", "book", "order_id", **_where("state = 'open'")),
     sa.Index("auction_orders_pending", "book", "order_id", **_where("state = 'pending'")),
     sa.Index("auction_orders_closing", "book", "closes_at", "order_id", **_where("closes_at IS NOT NULL")),
     sa.Index(

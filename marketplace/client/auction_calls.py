@@ -156,7 +156,7 @@ def bid_on_order(
 
 
 def order_bids(order_id: int, *, page_size: int = PAGE_SIZE) -> Listing[auctions.SolverBid]:
-    """List the bids on an order, oldest first: one's own, and others' once they are no longer sealed."""
+    """List the bids on an order, by solver: one's own, and others' once they are no longer sealed."""
     return Listing(Call("GET", f"{_order(order_id)}/bids", auctions.SolverBids, query_of(limit=page_size)))
 
 

@@ -189,7 +189,7 @@ class SolverBid(Struct, frozen=True):
 
 
 class SolverBids(Struct, frozen=True):
-    """The newest bid of each solver, oldest first. Others' are sealed, and not here, until their round is selected."""
+    """The newest bid of each solver, by name. Others' are sealed, and not here, until their round is selected."""
 
     items: list[SolverBid]
     next: str | None = None

@@ -133,6 +133,7 @@ def create_orders() -> None:
         ["book", "expires_at", "order_id"],
         **where("state IN ('pending', 'open') AND expires_at IS NOT NULL"),
     )
+    op.create_index("auction_orders_open", "auction_orders", ["book", "order_id"], **where("state = 'open'"))
     op.create_index("auction_orders_pending", "auction_orders", ["book", "order_id"], **where("state = 'pending'"))
 
 

@@ -120,6 +120,19 @@ async def test_the_next_best_is_told_when_it_takes_over(desk: Desk, sequencer: S
     assert (await listener.hear_of("CommitmentNotification"))["solver_id"] == "s2"
 
 
+async def test_an_order_that_takes_bids_again_is_told_again(desk: Desk, sequencer: Sequencer) -> None:
+    listener = await sequencer.listen()
+    order_id = await place(desk, description="render a film")
+    first = await listener.hear_of("NewOrderBatch")
+    bidder = await sequencer.connect("bids")
+    await bidder.say(SubmitBid=a_bid(order_id))
+    await until_bids(desk, order_id, 1)
+    await desk.tick(WINDOW)
+    await desk.tick(FULFIL + GRACE)
+    assert (await desk.order(order_id)).state == "open"
+    assert await listener.hear_of("NewOrderBatch") == first
+
+
 async def test_an_order_that_nobody_wins_is_told_as_closed(desk: Desk, sequencer: Sequencer) -> None:
     listener = await sequencer.listen()
     order_id = await place(desk, expires_at=desk.clock() + 60 * SECOND)

@@ -120,9 +120,9 @@ def test_the_output_in_any_asset_is_the_whole_one(max_input: int, rate: Decimal,
 # ── to solvers ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def told(*entries: entries.BookEntry) -> list[str]:
+def told(*given_entries: entries.BookEntry) -> list[str]:
     teller = Teller()
-    said = [teller.tell(msgspec.json.encode(entry)) for entry in entries]
+    said = [teller.tell(msgspec.json.encode(entry)) for entry in given_entries]
     return [msgspec.json.encode(one).decode() for one in said if one is not None]
 
 
