@@ -71,7 +71,7 @@ HOT = {
     "whether a node is clean": Hot(("leases_of_node",), lambda tx: sql.count_unclean(tx, ("default", "n2"))),
     "the price": Hot(("spot_prices_current",), lambda tx: projection_sql.read_price(tx, "default")),
     "leases to be charged": Hot(
-        ("leases_to_settle spot_bids",), lambda tx: billing_sql.read_due(tx, now=LATE, limit=9)
+        ("leases_to_settle spot_bids nodes",), lambda tx: billing_sql.read_due(tx, now=LATE, limit=9)
     ),
     "a lease's lines": Hot(
         ("lease_lines_pkey",), lambda tx: billing_sql.read_lines(tx, "default", 70_001, after=NEW_YEAR)
