@@ -53,6 +53,8 @@ ADDRESS_TRIES = 5
 """A network without a free address is asked so often before the start has failed."""
 KEPT_CONTAINERS = 32
 """Ended ones of a node that are kept for their logs, the newest; a listing asks for each of them."""
+MOST_START_SECONDS = 900.0
+"""A container that a node has taken on and does not bring to run for so long has failed to start."""
 OVERDUE = 5 * SECOND
 """What runs so long after its deadline is killed once more."""
 
@@ -109,6 +111,7 @@ class Keeper:
 
     async def close(self) -> None:
         """Let go of it, whatever is under way: who comes next finds it."""
+        self.good_until = 0.0
         tasks = [*self._looks, *self._acts.values()]
         for task in tasks:
             task.cancel()
@@ -304,9 +307,11 @@ class Keeper:
         lease_id = duty.lease_id
         if self._duties.get(lease_id) is not duty or duty.state == "matched":
             return
-        if duty.state in ("starting", "ended"):
-            if duty.state == "ended" or seen is None or seen.state != "starting":
-                self._wake(lease_id)
+        if duty.state == "ended":
+            self._wake(lease_id)
+            return
+        if duty.state == "starting":
+            await self._compare_starting(duty, seen, now)
             return
         if seen is None:
             await self._note_vanished(duty)
@@ -318,6 +323,14 @@ class Keeper:
                 await self._means.money.run(RecordStarted(lease_id, seen.reference, seen.started_at, duty.address))
             if duty.stop_at is not None and duty.stop_at + OVERDUE < now:
                 self._wake(lease_id)
+
+    async def _compare_starting(self, duty: Duty, seen: Container | None, now: Instant) -> None:
+        """Ask again for a container that is not there, or is past its start; give one up that does not come to run."""
+        if seen is None or seen.state != "starting":
+            self._wake(duty.lease_id)
+        elif duty.start_at is not None and now > duty.start_at + round(MOST_START_SECONDS * SECOND):
+            reason = f"The node did not bring it to run within {MOST_START_SECONDS:g} s."
+            await self._means.money.run(RecordFailed(duty.lease_id, reason))
 
     async def _note_ended_stopping(self, duty: Duty, seen: Container) -> None:
         """Note the end of what ran; where it was told to stop before anybody noted its start, that it ran at all."""

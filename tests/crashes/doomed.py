@@ -1,11 +1,12 @@
-"""A process of the spot market that leads a lease through its life, and dies at the point that it is told.
+"""Processes of the spot market that lead a lease through its life, each of which dies at the point that it is told.
 
-    python -m tests.crashes.doomed DATABASE_URL FOLDER [POINT:MOMENT]
+    python -m tests.crashes.doomed DATABASE_URL FOLDER POINT:MOMENT …
 
 A point is a kind of entry, a command that leaves none, or `start`, `stop` or `remove`, which a node is asked for.
 `before` is when all is written and nothing committed; `after` is when it is committed and nobody was told.
 
-Where the life stands is read from the books, so whoever comes next goes on with it. Ends with 0 when it is over.
+Where the life stands is read from the books, so whoever comes next goes on with it. The last process is told no point,
+and brings the life to its end. Says what became of each; ends with 1 where one does not get to its point in time.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,8 @@ from marketplace.spot.compute import simulated
 from tests.spot.jobs.town import Town
 
 NETWORK = "cells"
-READY = "the market is open"
+CONVERGES_SECONDS = 15.0
+"""How long a process may take to its point, once it is up."""
 
 
 class Doom:
@@ -118,7 +121,8 @@ async def prepare(town: Town) -> None:
         await town.node("n1", units=2, start_seconds=(0, 0))
 
 
-async def main(database_url: str, folder: str, doom: str | None) -> None:
+async def lead(database_url: str, folder: str, doom: str | None, *, ready: int) -> None:
+    """Go on with the life, and write to `ready` when the market is open."""
     # On Postgres a claim of the dead has to lapse first: let that not be what the test waits for.
     keepers.CLAIM_SECONDS, keepers.CLAIM_EVERY_SECONDS = 2, 0.5
     town = Town(database_url, Path(folder), spot_logs_kept_seconds=0.0)
@@ -126,11 +130,34 @@ async def main(database_url: str, folder: str, doom: str | None) -> None:
     await prepare(town)
     if doom:
         Doom(*doom.split(":")).arm()
-    print(READY, flush=True)
+    os.write(ready, b"!")
     async with town.working():
         await live(town)
     await town.close()
 
 
+def run(database_url: str, folder: str, doom: str | None) -> bool:
+    """Run a process of its own; return whether it ended as it was to, in time."""
+    read_end, write_end = os.pipe()
+    pid = os.fork()  # before any thread or loop: as good as a new one, and the modules are there
+    if not pid:
+        asyncio.run(lead(database_url, folder, doom, ready=write_end))
+        os._exit(0)
+    os.close(write_end)
+    os.read(read_end, 1)
+    os.close(read_end)
+    began = time.monotonic()
+    while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0) and time.monotonic() < began + CONVERGES_SECONDS:
+        time.sleep(0.02)
+    if ended == (0, 0):
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        print(f"{doom} was not met within {CONVERGES_SECONDS:g} s", flush=True)
+        return False
+    code = os.waitstatus_to_exitcode(ended[1])
+    print(f"{doom}: {code} after {time.monotonic() - began:.1f} s", flush=True)
+    return code == (-signal.SIGKILL if doom else 0)
+
+
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None))
+    sys.exit(not all(run(sys.argv[1], sys.argv[2], doom) for doom in [*sys.argv[3:], None]))

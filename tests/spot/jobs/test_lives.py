@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from marketplace.spot import keeper
 from marketplace.spot.logs import read_log
 from tests.spot.jobs.town import Town
 
@@ -41,6 +42,19 @@ async def test_a_start_that_fails_is_tried_elsewhere_and_then_the_bid_has_failed
         assert sorted(lease.node for lease in leases) == ["n1", "n2", "n3"]
         assert {lease.cause for lease in leases} == {"start_failed"}
         await town.until_clean()
+
+
+async def test_a_container_that_does_not_come_to_run_has_failed_and_is_removed(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "MOST_START_SECONDS", 0.5)
+    await town.node("n1")
+    async with town.working():
+        bid_id = await town.bid("ann", "start=3600")
+        row = await town.until(bid_id, "failed")
+        assert (row.cause, row.charged_micros) == ("start_failed", 0)
+        await town.until_clean()
+        assert await town.running_on("n1") == []
 
 
 async def test_an_image_that_can_never_be_run_fails_its_bid(town: Town) -> None:
