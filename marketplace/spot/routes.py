@@ -34,7 +34,8 @@ _PAYING = (ledger.errors.NotCovered,)
 
 BidState = Annotated[str | None, QueryParameter(name="state", **params.one_of(wire.BidState))]
 LeaseState = Annotated[str | None, QueryParameter(name="state", **params.one_of(wire.LeaseState))]
-OptionalId = Annotated[int | None, QueryParameter(ge=1, le=params.limits.MAX_SEQ)]
+OptionalId = Annotated[str | None, QueryParameter(pattern=r"^[1-9][0-9]{0,17}$(?!\n)", description="an id, as digits")]
+"""Text until it is read: Litestar would take \"null\" for leaving it out."""
 Lines = Annotated[int, QueryParameter(ge=1, le=wire.MAX_LOG_LINES, description="how many lines at most, the last ones")]
 Month = Annotated[
     str | None, QueryParameter(pattern=r"^[2-8][0-9]{3}-(0[1-9]|1[0-2])$(?!\n)", description="such as 2026-11, in UTC")
@@ -144,9 +145,10 @@ class SpotLeases(Controller):
     ) -> wire.Leases:
         """List leases, oldest first; with a key, the key's own member's."""
         last, whose = cursors.to_id(after), callers.caller(request).looking_at(username)
+        of_bid = None if bid_id is None else int(bid_id)
         found = await database(request).read_one(
             listings.list_leases,
-            username=whose, pool=pool, bid_id=bid_id, state=lease_state, after=last, limit=limit,
+            username=whose, pool=pool, bid_id=of_bid, state=lease_state, after=last, limit=limit,
         )  # fmt: skip
         following = cursors.next_after(found, limit, lambda one: cursors.of_id(one.lease_id))
         return wire.Leases([shapes.lease(one) for one in found], following)

@@ -19,6 +19,8 @@ import schemathesis
 KEY = "Idempotency-Key"
 WORDS = r"(?=.{1,512}$)[a-z_]+(,[a-z_]+)*"
 NAME = r"[a-z0-9][a-z0-9_.-]{0,63}"
+LEASE_ID = 3
+"""The one that there is."""
 VMS = [f"vm-{number}" for number in range(5)]
 
 
@@ -49,7 +51,10 @@ def _mean_what_there_is_in_paths(case: Any) -> None:
     if case.path in ("/allocation", "/api/v1/spot/bills"):
         case.query = {"username": "u1"} | dict(case.query or {})
     if "/spot/pools/" in case.path and case.method == "PATCH":
-        _replace(case.path_parameters, "pool", NAME, lambda _: "gone")  # what it refuses then, bids would be refused
+        # What the pool refused from then on, bids would be refused.
+        _replace(case.path_parameters, "pool", "default", lambda _: "gone")
+    if "/spot/leases/" in case.path and type(case.path_parameters.get("lease_id")) is int:
+        case.path_parameters["lease_id"] = LEASE_ID if case.path_parameters["lease_id"] > 0 else 0
 
 
 def _mean_what_there_is(case: Any) -> None:
@@ -71,7 +76,7 @@ def _mean_what_there_is(case: Any) -> None:
     if "/webhooks" in case.path:
         _make_a_webhook_of(case.body)
     if "/spot/" in case.path:
-        _make_sense_on_the_spot_market(case.body, is_bid="/bids" in case.path and case.method == "POST")
+        _make_sense_on_the_spot_market(case.body, of_bid="/bids" in case.path, is_new=case.method == "POST")
     if re.search("/(transfers|wallets/)", case.path):
         for name in ("amount", "credit_limit", "low_balance"):
             _replace(case.body, name, r"(0|[1-9][0-9]{0,15})(\.[0-9]{1,12})?", lambda number: f"{number % 9 + 1}.5")
@@ -109,21 +114,23 @@ def _make_a_webhook_of(body: dict[str, Any]) -> None:
         body["to_seq"] = body["from_seq"] if body["to_seq"] > 0 else body["to_seq"]
 
 
-def _make_sense_on_the_spot_market(body: dict[str, Any], *, is_bid: bool) -> None:
+def _make_sense_on_the_spot_market(body: dict[str, Any], *, of_bid: bool, is_new: bool) -> None:
     """Let what has the right shape be one price that is enough, a wait that is not over, times that go together."""
     for name in ("max_price_per_hour", "max_price_per_minute", "budget", "reserve_price_per_hour"):
         _replace(body, name, r"(0|[1-9][0-9]{0,9})(\.[0-9]{1,6})?", lambda _: "1000")
     prices = [body.get(f"max_price_per_{unit}") for unit in ("hour", "minute")]
     if prices == ["1000", "1000"]:
         body["max_price_per_minute"] = None
-    if prices == [None, None] and (is_bid or not body):
+    if prices == [None, None] and of_bid:
         body["max_price_per_hour"] = "1000"
-    if is_bid and body.get("username") is None:
+    if of_bid and is_new and body.get("username") is None:
         body["username"] = "u1"
-    _replace(body, "pool", NAME, lambda number: "default" if is_bid else f"pool-{number}")
+    _replace(body, "pool", NAME, lambda number: "default" if of_bid else f"pool-{number}")
     _replace(body, "pricing", r"[a-z][a-z0-9_.-]{0,63}", lambda _: "uniform")
     _replace(body, "backend", r"[a-z][a-z0-9_.-]{0,63}", lambda _: "simulated")
     _replace(body, "expires_at", r"\d{4}-\d\d-\d\dT.+", lambda _: "2100-01-01T00:00:00Z")
+    if isinstance(body.get("settings"), dict):
+        body["settings"] = {}
     command = body.get("command")
     if isinstance(command, list) and command[:1] == [""]:
         command[0] = "true"

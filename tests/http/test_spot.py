@@ -311,6 +311,7 @@ def test_a_body_of_more_than_a_mebibyte_is_refused(client: Client) -> None:
     [
         f"{BIDS}?state=null", f"{BIDS}?limit=0", f"{BIDS}?limit=1001", f"{BIDS}?after=zz", f"{BIDS}/0", f"{BIDS}/-1",
         f"{BIDS}/9223372036854775808", f"{BIDS}/one", f"{BIDS}?username=", f"{LEASES}?bid_id=0", f"{LEASES}?bid_id=x",
+        f"{LEASES}?bid_id=null", f"{LEASES}?bid_id=9999999999999999999",
         f"{LEASES}?state=submitted", f"{LEASES}/1.5", f"{LEASES}/1/notice?secret=", f"{POOLS}/UPPER",
         f"{POOLS}/default/prices?after=1", f"{POOLS}/default/candles?interval=5m",
         f"{POOLS}/default/candles?since=yesterday", f"{POOLS}/default/candles?until=2026-01-01T00:00:00",
