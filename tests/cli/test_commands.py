@@ -27,7 +27,9 @@ COMMANDS = [
     "demo spot", "simulate spot", "spot", "spot bid", "spot preview", "spot list", "spot show", "spot amend",
     "spot cancel", "spot leases", "spot logs", "spot bill", "spot bills", "spot evict", "spot pools",
     "spot price", "spot prices", "spot nodes", "spot add-node", "spot cordon", "spot drain", "spot uncordon",
-    "spot remove-node",
+    "spot remove-node", "demo auction", "sequencer", "solver", "auction", "auction order", "auction orders",
+    "auction cancel", "auction bid", "auction bids", "auction commitments", "auction deposit", "auction claim",
+    "auction log", "auction solvers", "auction books", "auction verify", "auction open", "auction set",
 ]  # fmt: skip
 
 WRONG = [
@@ -100,7 +102,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 
 def test_the_list_of_commands_here_is_whole() -> None:
     app = root.make_app()
-    groups = ("db", "demo", "ip", "keys", "members", "simulate", "spot", "wallet", "webhooks")
+    groups = ("auction", "db", "demo", "ip", "keys", "members", "simulate", "spot", "wallet", "webhooks")
     listed = {*app, *(f"{group} {name}" for group in groups for name in app[group])}
     names = {name for name in listed if not name.rpartition(" ")[2].startswith("-")}
     assert names == set(COMMANDS) - {""}
