@@ -10,7 +10,7 @@ import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
-from marketplace.auctions import BookFeed
+from marketplace.auctions import BookFeed, tables
 from marketplace.auctions.line_protocol import LineProtocol, Ports
 from marketplace.http.callers import Authenticate
 from tests.auctions.desk import Desk
@@ -114,3 +114,42 @@ async def listening(
         finally:
             sequencer.leave()
     await feed.end()
+
+
+# ── orders of ann's, and bids on them ─────────────────────────────────────────────────────────────────────────────────
+
+CREDIT = 1_000_000
+LATER = 4_000_000_000
+
+
+async def place(desk: Desk, **more: Any) -> int:
+    """Put an order of ann's out, credits for credits."""
+    fields: dict[str, Any] = {"output_asset": "credit", "input_budget": 200 * CREDIT}
+    return (await desk.announced(**fields | more)).order_id
+
+
+def a_bid(order_id: int, solver: str = "s1", **more: Any) -> dict[str, Any]:
+    fields = {"order_id": order_id, "solver_id": solver, "max_input": 100, "conversion_rate": 1.05, "valid_till": LATER}
+    return fields | more
+
+
+async def bids(desk: Desk, order_id: int) -> dict[str, tuple[int, int, str]]:
+    """Return what solvers bid on an order: input and output in units, and the rate."""
+    found = await desk.rows(tables.auction_bids, order_id=order_id)
+    return {row.solver: (row.max_input, row.min_output, row.conversion_rate) for row in found}
+
+
+async def until_bids(desk: Desk, order_id: int, count: int) -> dict[str, tuple[int, int, str]]:
+    for _ in range(500):
+        if len(found := await bids(desk, order_id)) == count:
+            return found
+        await asyncio.sleep(0.01)
+    raise AssertionError(await bids(desk, order_id))
+
+
+async def until_delivered(desk: Desk, order_id: int) -> None:
+    for _ in range(500):
+        if (await desk.commitment(order_id)).is_kept:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("nothing was delivered")
