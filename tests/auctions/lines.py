@@ -15,8 +15,6 @@ from marketplace.auctions.line_protocol import LineProtocol, Ports
 from marketplace.http.callers import Authenticate
 from tests.auctions.desk import Desk
 
-CREDIT = 1_000_000
-LATER = 4_000_000_000
 PATIENCE_SECONDS = 10.0
 
 
@@ -118,7 +116,10 @@ async def listening(
     await feed.end()
 
 
-# ── what they are about ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── orders of ann's, and bids on them ─────────────────────────────────────────────────────────────────────────────────
+
+CREDIT = 1_000_000
+LATER = 4_000_000_000
 
 
 async def place(desk: Desk, **more: Any) -> int:
@@ -144,3 +145,11 @@ async def until_bids(desk: Desk, order_id: int, count: int) -> dict[str, tuple[i
             return found
         await asyncio.sleep(0.01)
     raise AssertionError(await bids(desk, order_id))
+
+
+async def until_delivered(desk: Desk, order_id: int) -> None:
+    for _ in range(500):
+        if (await desk.commitment(order_id)).is_kept:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("nothing was delivered")

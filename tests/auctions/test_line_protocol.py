@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
-import ssl
-import subprocess
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +12,18 @@ import pytest
 from marketplace.auctions import PlaceOrder, SetBook, line_protocol
 from marketplace.foundation.clock import SECOND
 from tests.auctions.desk import FULFIL, GRACE, WINDOW, Desk
-from tests.auctions.lines import CREDIT, LATER, Peer, Sequencer, a_bid, bids, listening, place, until_bids
+from tests.auctions.lines import (
+    CREDIT,
+    LATER,
+    Peer,
+    Sequencer,
+    a_bid,
+    bids,
+    listening,
+    place,
+    until_bids,
+    until_delivered,
+)
 
 
 @pytest.fixture
@@ -26,14 +33,6 @@ async def sequencer(desk: Desk) -> AsyncIterator[Sequencer]:
         await desk.give(name, 1_000 * CREDIT)
     async with listening(desk) as one:
         yield one
-
-
-async def until_delivered(desk: Desk, order_id: int) -> None:
-    for _ in range(500):
-        if (await desk.commitment(order_id)).is_kept:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("nothing was delivered")
 
 
 # ── a solver written for it ──────────────────────────────────────────────────────────────────────────────────────────
@@ -287,41 +286,3 @@ async def test_who_listens_is_let_go_at_the_end(desk: Desk) -> None:
         peers = [await sequencer.connect(port) for port in ("orders", "bids", "fulfilments")]
         await asyncio.sleep(0.05)
     assert [await peer.is_closed() for peer in peers] == [True] * 3
-
-
-# ── where it listens ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def test_several_processes_share_the_ports_and_each_tells_everything(desk: Desk) -> None:
-    async with listening(desk, shared=True) as first, listening(desk, at=first.ports, shared=True) as second:
-        assert second.ports == first.ports
-        peers = [await first.connect("orders") for _ in range(12)]  # the system says who gets which
-        assert all([await peer.is_open() for peer in peers[-2:]])
-        order_id = await place(desk, input_budget=None)
-        for peer in peers:
-            assert [order["id"] for order in await peer.hear_of("NewOrderBatch")] == [order_id]
-
-
-async def test_a_port_that_is_taken_is_told(desk: Desk) -> None:
-    async with listening(desk) as first:
-        with pytest.raises(OSError, match="address already in use"):
-            async with listening(desk, at=first.ports):
-                pass
-
-
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the certificate is made by openssl")
-async def test_with_a_certificate_the_ports_speak_tls_and_nothing_else(desk: Desk, tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    words = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
-    command = [*words.split(), "-keyout", str(key), "-out", str(certificate)]
-    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, key)
-    async with listening(desk, tls=context) as sequencer:
-        peer = await sequencer.connect("orders", tls=ssl.create_default_context(cafile=certificate))
-        assert await peer.is_open()
-        order_id = await place(desk, input_budget=None)
-        assert (await peer.hear_of("NewOrderBatch"))[0]["id"] == order_id
-        plain = await sequencer.connect("orders")
-        await plain.say(Authenticate="mk_1")
-        assert await plain.is_closed()

@@ -1,8 +1,13 @@
-"""The line protocol where members have keys: a connection begins with one, and acts for its member alone."""
+"""Where the line protocol listens, and whom it lets in."""
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+import ssl
+import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +16,46 @@ from marketplace.foundation import errors
 from marketplace.http.callers import Caller
 from tests.auctions.desk import Desk
 from tests.auctions.lines import CREDIT, Sequencer, a_bid, bids, listening, place, until_bids
+
+# ── where it listens ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_several_processes_share_the_ports_and_each_tells_everything(desk: Desk) -> None:
+    async with listening(desk, shared=True) as first, listening(desk, at=first.ports, shared=True) as second:
+        assert second.ports == first.ports
+        peers = [await first.connect("orders") for _ in range(12)]  # the system says who gets which
+        assert all([await peer.is_open() for peer in peers[-2:]])
+        order_id = await place(desk, input_budget=None)
+        for peer in peers:
+            assert [order["id"] for order in await peer.hear_of("NewOrderBatch")] == [order_id]
+
+
+async def test_a_port_that_is_taken_is_told(desk: Desk) -> None:
+    async with listening(desk) as first:
+        with pytest.raises(OSError, match="address already in use"):
+            async with listening(desk, at=first.ports):
+                pass
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the certificate is made by openssl")
+async def test_with_a_certificate_the_ports_speak_tls_and_nothing_else(desk: Desk, tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    words = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+    command = [*words.split(), "-keyout", str(key), "-out", str(certificate)]
+    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    async with listening(desk, tls=context) as sequencer:
+        peer = await sequencer.connect("orders", tls=ssl.create_default_context(cafile=certificate))
+        assert await peer.is_open()
+        order_id = await place(desk, input_budget=None)
+        assert (await peer.hear_of("NewOrderBatch"))[0]["id"] == order_id
+        plain = await sequencer.connect("orders")
+        await plain.say(Authenticate="mk_1")
+        assert await plain.is_closed()
+
+
+# ── with keys ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Keys:
