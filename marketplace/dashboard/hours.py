@@ -26,8 +26,9 @@ LEVELS = 12
 CHART_LEVELS = 50
 FILLS = 20
 MINE = 50
-SLOW_SECONDS = 5.0
-"""How often candles are looked at anew."""
+DEPTH_SECONDS = 2.0
+CANDLE_SECONDS = 5.0
+"""How often the charts are looked at anew: counting a deep book takes the database long."""
 CHARTS = "dashboard.charts"
 """Where the application's state has the candles that this process keeps."""
 
@@ -56,7 +57,7 @@ def read_board(tx: Any, /, market: str) -> Board:
     """Read what everybody sees. Run it in a snapshot. Raises UnknownMarket."""
     return Board(
         hours.find_market(tx, market),
-        hours.read_book(tx, market, limit=CHART_LEVELS),
+        hours.read_book(tx, market, limit=LEVELS),
         hours.list_fills(tx, market, before=None, limit=FILLS),
     )
 
@@ -99,8 +100,8 @@ async def follow(market: params.Market, request: HttpRequest, interval: FromQuer
         public = await _public_parts(request, market, interval, at_least)
         return Parts(public.seq, {**public.html, **await _own_parts(request, market, viewer)})
 
-    # Also now and then by itself: the candles come after what moved them.
-    watched = Watched(hours.LANE, events.Wanted(subject=market), read, every_seconds=SLOW_SECONDS)
+    # Also now and then by itself: the charts come after what moved them.
+    watched = Watched(hours.LANE, events.Wanted(subject=market), read, every_seconds=DEPTH_SECONDS)
     return live.respond(request, watched)
 
 
@@ -141,17 +142,21 @@ async def _public_parts(
         found = await charts.read(database(request), market, interval)
         return Parts(0, {"candles": _render_candles(found, interval)})
 
+    async def deep() -> Parts:
+        book = await database(request).read(hours.read_book, market, limit=CHART_LEVELS)
+        return Parts(book.seq, {"depth": pages.render("hours/depth.html", points=depth_of(book))})
+
     parts = await (board() if is_new else shared.get(("hours", market), at_least, board))
-    slow = await shared.get_recent(("candles", market, interval), SLOW_SECONDS, prices)
-    return Parts(parts.seq, {**parts.html, **slow.html})
+    depth = await shared.get_recent(("depth", market), DEPTH_SECONDS, deep)
+    slow = await shared.get_recent(("candles", market, interval), CANDLE_SECONDS, prices)
+    return Parts(parts.seq, {**parts.html, **depth.html, **slow.html})
 
 
 def _render_board(board: Board) -> dict[str, str]:
-    bids, supplies = board.book.bids[:LEVELS], board.book.supplies[:LEVELS]
+    bids, supplies = board.book.bids, board.book.supplies
     most = max((level.volume for level in (*bids, *supplies)), default=0)
     ladder = pages.render("hours/ladder.html", bids=bids, supplies=supplies[::-1], most=most)
-    depth = pages.render("hours/depth.html", points=depth_of(board.book))
-    return {"ladder": ladder, "depth": depth, "tape": pages.render("hours/tape.html", fills=board.fills)}
+    return {"ladder": ladder, "tape": pages.render("hours/tape.html", fills=board.fills)}
 
 
 def _render_candles(found: list[candles.Candle], interval: wire.Interval) -> str:

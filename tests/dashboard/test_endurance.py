@@ -1,4 +1,4 @@
-"""A busy market in an open page: 500 orders a second, and the page stays live and as small as it was."""
+"""A busy market in an open page: it stays live, and small. The long form: 500 orders a second, 5 minutes."""
 
 from __future__ import annotations
 
@@ -23,15 +23,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-ORDERS_A_SECOND = 500
-BATCH = 125
+BATCH = 100
 MOST_GROWTH = 3_000_000
 """Bytes that a heap may have gained: what a collection leaves behind varies by that much by itself."""
 
 
 @contextmanager
-def trading(url: str) -> Iterator[list[float]]:
-    """Send orders at that rate until the end; yield how late each batch was answered."""
+def trading(url: str, *, orders_a_second: int) -> Iterator[list[float]]:
+    """Send orders at a rate until the end; yield how late each batch was answered."""
     stop, late = threading.Event(), []
     prices = itertools.cycle(range(20, 60))
 
@@ -47,7 +46,7 @@ def trading(url: str) -> Iterator[list[float]]:
                 ]
                 client.post("/api/v1/hours/markets/default/orders:batch", json={"orders": orders}).raise_for_status()
                 late.append(time.monotonic() - due)
-                due += BATCH / ORDERS_A_SECOND
+                due += BATCH / orders_a_second
 
     trader = threading.Thread(target=trade)
     trader.start()
@@ -67,24 +66,26 @@ def heap(session: CDPSession) -> int:
 
 
 def test_a_page_stays_live_and_small_in_a_busy_market(tmp_path: Path, start_server: StartServer, is_soak: bool) -> None:
-    seconds = 300 if is_soak else 12
+    seconds, rate = (300, 500) if is_soak else (6, 200)
     server = start_server(f"sqlite:///{tmp_path / 'busy.db'}", "--no-access-log", "--max-waiting-seconds", "60")
     begun_at = time.monotonic()
-    with chromium.running() as browser, trading(server.url) as late:
+    with chromium.running() as browser, trading(server.url, orders_a_second=rate) as late:
         screen = Screen(browser.new_context(viewport={"width": WIDE[0], "height": WIDE[1]}), server.url, tmp_path)
         page = screen.open("/dashboard/hours")
         session = screen.context.new_cdp_session(page)
         session.send("Performance.enable")
         time.sleep(4)  # until everything has been there once
-        before, fills = heap(session), set()
+        before, fills, is_live = heap(session), set(), False
         for _ in range(seconds):
             time.sleep(1)
-            assert page.get_attribute("#live", "data-state") == "live"
+            is_live = page.get_attribute("#live", "data-state") == "live"
+            assert is_live or not is_soak
             fills.add(page.inner_text("#tape tbody tr >> nth=0"))
         grown = heap(session) - before
         page.close()
-    rate = len(late) * BATCH / (time.monotonic() - begun_at)
-    print(f"{rate:.0f} orders/s, {grown:,} bytes more in the heap, {len(fills)} fills seen")
+    done = len(late) * BATCH / (time.monotonic() - begun_at)
+    print(f"{done:.0f} orders/s, {grown:,} bytes more in the heap, {len(fills)} fills seen")
+    assert is_live
     assert len(fills) > seconds / 4, "the page moves"
     assert grown < MOST_GROWTH
     assert screen.complaints == []
