@@ -41,6 +41,7 @@ from marketplace.http.gate import Gate
 from marketplace.http.rate_limit import RateLimit, RateLimitHeaders
 from marketplace.http.requests import StrictRequest
 from marketplace.http.resources import Resources
+from marketplace.http.slashes import WholeNames
 from marketplace.http.telemetry import Telemetry
 from marketplace.identity import routes as identity_routes
 from marketplace.ledger import meters as ledger_meters
@@ -107,7 +108,7 @@ def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Lit
         request_max_body_size=None,  # the gate has limits of its own, by path
     )
     # Around the router and not in it: what finds no route is guarded, counted and logged as well.
-    router: App = AllMethods(cast(App, app.asgi_handler))
+    router: App = WholeNames(AllMethods(cast(App, app.asgi_handler)))
     if limit:
         router = RateLimitHeaders(router, limit.policy)
     app.asgi_handler = cast(ASGIApp, Telemetry(Gate(router, settings), access_log=settings.access_log))

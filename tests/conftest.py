@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 import hypothesis
 import pytest
 
-from tests.services import postgres
+from tests.services import postgres, scratch
 from tests.services.clock import SettableClock
+from tests.services.nursery import Nursery
 from tests.services.relay import Relay
 from tests.services.server import Server
 
@@ -32,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    scratch.use()
     hypothesis.settings.load_profile("long" if config.getoption("--soak") else "usual")
 
 
@@ -206,15 +208,28 @@ class StartServer(Protocol):
     ) -> Server: ...
 
 
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery | None]:
+    """Where servers are forked; none where it is measured which lines they run."""
+    if any(name.startswith("COVERAGE_") for name in os.environ):
+        yield None
+        return
+    opened = Nursery()
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
-def start_server(tmp_path: Path) -> Iterator[StartServer]:
+def start_server(tmp_path: Path, nursery: Nursery | None) -> Iterator[StartServer]:
     """Start as many server processes as a test wants: `server = start_server(database_url, "--workers", "2")`."""
     with contextlib.ExitStack() as servers:
 
         def start(
             database_url: str, *flags: str, environment: Mapping[str, str] | None = None, command: str = "serve"
         ) -> Server:
-            server = Server(tmp_path, database_url, *flags, environment=environment, command=command)
+            # What starts processes of its own starts as it does at the command line.
+            of = None if "--workers" in flags else nursery
+            server = Server(tmp_path, database_url, *flags, environment=environment, command=command, nursery=of)
             servers.callback(server.close)
             server.start()
             return server

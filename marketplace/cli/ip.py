@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -107,15 +106,12 @@ def list_(
         How many at most.
     """
     with connect(url, key) as client:
-        page = min(max(limit + 1, 1), 10_000)
-        found = list(itertools.islice(client.assigned_ips(network=network, page_size=page), limit + 1))
-    rows = found[:limit]
-    if json:
-        terminal.print_json(*rows)
-    else:
-        _print_many(rows, nothing="No assignments.")
-    if len(found) > limit:
-        terminal.output(is_error=True).print("There are more: raise --limit.")
+        terminal.print_first(
+            limit,
+            lambda size: client.assigned_ips(network=network, page_size=size),
+            lambda rows: _print_many(rows, nothing="No assignments."),
+            as_json=json,
+        )
 
 
 def stats(*, network: Network = None, json: Json = False, url: Url = DEFAULT_URL, key: Key = None) -> None:

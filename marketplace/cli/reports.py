@@ -54,7 +54,7 @@ def report(
     columns, rows = asyncio.run(_read(load_settings(database), name, limit=limit))
     _print(columns, rows[:limit], as_csv=csv)
     if len(rows) > limit:
-        terminal.output(is_error=True).print("There are more rows: raise --limit.")
+        terminal.say_there_is_more()
 
 
 def _readers() -> dict[str, Callable[..., Rows]]:

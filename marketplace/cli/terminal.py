@@ -6,10 +6,11 @@ Nothing that a user named is taken for markup.
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 from rich.table import Table
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
 PIPE_COLUMNS = 1000
 """So wide that no line of a table is broken; a pipe has no edge."""
 
+LARGEST_PAGE = 1000
+"""The largest that every list of the server gives out."""
+
 Cell = str | int | Text | None
+
+Row = TypeVar("Row", bound="Struct")
 
 
 class Stop(Exception):
@@ -60,3 +66,25 @@ def print_json(*rows: Struct) -> None:
 
     for row in rows:
         output().out(msgspec.json.encode(row).decode(), highlight=False)
+
+
+def print_first(
+    limit: int, listing: Callable[[int], Iterable[Row]], show: Callable[[list[Row]], None], *, as_json: bool = False
+) -> None:
+    """Print the first rows of a list by `show`, or as JSON, and say on standard error if there are more.
+
+    `listing` takes the size of the pages to ask for: one row more than is printed tells that there are more.
+    """
+    found = list(itertools.islice(listing(min(max(limit, 0) + 1, LARGEST_PAGE)), max(limit, 0) + 1))
+    rows = found[: max(limit, 0)]
+    if as_json:
+        print_json(*rows)
+    else:
+        show(rows)
+    if len(found) > len(rows):
+        say_there_is_more()
+
+
+def say_there_is_more() -> None:
+    """Say on standard error that a list was cut: what is read by a program stays whole."""
+    output(is_error=True).print("There are more: raise --limit.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
@@ -102,13 +101,14 @@ def bids(
         How many at most.
     """
     with connect(url, key) as client:
-        page = min(max(limit + 1, 1), 1000)
-        found = client.bids(market=market, username=username, state=state, page_size=page)
-        rows = list(itertools.islice(found, limit + 1))
-    _print_bids(rows[:limit], has_more=len(rows) > limit)
+        terminal.print_first(
+            limit,
+            lambda size: client.bids(market=market, username=username, state=state, page_size=size),
+            _print_bids,
+        )
 
 
-def _print_bids(rows: list[hours.Bid], *, has_more: bool) -> None:
+def _print_bids(rows: list[hours.Bid]) -> None:
     numbers = ("bid", "price", "volume", "allocated", "remaining")
     shown = terminal.table(
         "bid", "username", "price", "volume", "allocated", "remaining", "state", "until", "placed at", right=numbers
@@ -117,10 +117,7 @@ def _print_bids(rows: list[hours.Bid], *, has_more: bool) -> None:
         until = f"{bid.expires_at:%Y-%m-%d %H:%M:%S}" if bid.expires_at else bid.time_in_force
         figures = (bid.price, bid.volume, bid.allocated, bid.remaining, bid.state)
         terminal.add_row(shown, bid.bid_id, bid.username, *figures, until, f"{bid.placed_at:%Y-%m-%d %H:%M:%S}")
-    console = terminal.output()
-    console.print(shown if rows else "No such bids.")
-    if has_more:
-        console.print("There are more: raise --limit.", style="dim")
+    terminal.output().print(shown if rows else "No such bids.")
 
 
 def book(

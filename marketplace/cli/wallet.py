@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -55,15 +54,9 @@ def statement(
         How many lines at most.
     """
     with connect(url, key) as client:
-        page = min(max(limit + 1, 1), 1000)
-        found = list(itertools.islice(client.statement(username, asset=asset, page_size=page), limit + 1))
-    rows = found[:limit]
-    if json:
-        terminal.print_json(*rows)
-    else:
-        _print_lines(rows)
-    if len(found) > limit:
-        terminal.output(is_error=True).print("There are more: raise --limit.")
+        terminal.print_first(
+            limit, lambda size: client.statement(username, asset=asset, page_size=size), _print_lines, as_json=json
+        )
 
 
 def deposit(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
@@ -49,7 +48,7 @@ def add(
         terminal.print_json(made)
     else:
         terminal.output().print(f"Webhook {made.webhook.webhook_id} sends to {made.webhook.url}.", soft_wrap=True)
-        terminal.output().print(f"Its secret, shown this once: {made.secret}", soft_wrap=True)
+        _print_secret(made.webhook.webhook_id, made.secret)
 
 
 def list_(*, username: str | None = None, json: Json = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
@@ -117,7 +116,7 @@ def rotate(webhook_id: int, *, url: Url = DEFAULT_URL, key: Key = None) -> None:
     """
     with connect(url, key) as client:
         made = client.rotate_webhook(webhook_id)
-    terminal.output().print(f"Its secret, shown this once: {made.secret}", soft_wrap=True)
+    _print_secret(webhook_id, made.secret)
 
 
 def try_(webhook_id: int, *, url: Url = DEFAULT_URL, key: Key = None) -> None:
@@ -157,15 +156,19 @@ def log(
         How many at most.
     """
     with connect(url, key) as client:
-        page = min(max(limit, 1), 500)
-        found = list(itertools.islice(client.webhook_deliveries(webhook_id, lane, state=state, page_size=page), limit))
-    if json:
-        terminal.print_json(*found)
-        return
+        terminal.print_first(
+            limit,
+            lambda size: client.webhook_deliveries(webhook_id, lane, state=state, page_size=size),
+            _print_deliveries,
+            as_json=json,
+        )
+
+
+def _print_deliveries(rows: list[webhooks.Delivery]) -> None:
     shown = terminal.table("message", "state", "attempts", "last", "next", right=("attempts",))
-    for one in found:
+    for one in rows:
         terminal.add_row(shown, one.message_id, one.state, len(one.attempts), _last(one), _moment(one.next_attempt_at))
-    terminal.output().print(shown if found else "Nothing was sent.")
+    terminal.output().print(shown if rows else "Nothing was sent.")
 
 
 def replay(
@@ -185,6 +188,16 @@ def replay(
     with connect(url, key) as client:
         found = client.replay_events(webhook_id, lane, from_seq=from_seq, to_seq=to_seq)
     terminal.output().print(f"On their way: {found.deliveries}.")
+
+
+def _print_secret(webhook_id: int, secret: str | None) -> None:
+    """Print a new secret. Raises Stop where only a copy of the request was answered, which is told no secret."""
+    if secret is None:
+        raise terminal.Stop(
+            "The answer was lost on its way, and the secret with it: "
+            f"`marketplace webhooks rotate {webhook_id}` makes another one."
+        )
+    terminal.output().print(f"Its secret, shown this once: {secret}", soft_wrap=True)
 
 
 def _change(webhook_id: int, state: webhooks.WebhookState, *, url: str, key: str | None) -> None:

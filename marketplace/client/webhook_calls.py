@@ -41,7 +41,10 @@ def create_webhook(
     all_members: bool = False,
     idempotency_key: str | None = None,
 ) -> Call[webhooks.CreatedWebhook]:
-    """Have what happens sent to a URL, from now on. Keep the secret of the answer: it verifies what is sent."""
+    """Have what happens sent to a URL, from now on. Keep the secret of the answer: it verifies what is sent.
+
+    It is null where the first answer was lost and a copy was answered: `rotate_webhook` makes another one.
+    """
     body = webhooks.NewWebhook(url, username, list(topics), list(kinds), all_members)
     return create(PATH, body, webhooks.CreatedWebhook, key=idempotency_key)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, cast
 
+import msgspec
 from litestar import Controller, Request, delete, get, patch, post
 from litestar.params import FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET
@@ -41,7 +42,8 @@ class Webhooks(Controller):
     async def create_webhook(self, data: JSONBody[wire.NewWebhook], request: HttpRequest) -> wire.CreatedWebhook:
         """Make a webhook; its secret is shown in this answer alone.
 
-        It is sent what happens from now on, signed as Standard Webhooks has it.
+        It is sent what happens from now on, signed as Standard Webhooks has it. A replay under an Idempotency-Key tells
+        of the webhook, with `secret` null: who lost it has a new one made by `rotate`.
         """
         caller = callers.caller(request)
         member = caller.acting_for(data.username)
@@ -57,7 +59,14 @@ class Webhooks(Controller):
             signing.new_secret(),
             await _heads(request),
         )
-        return await idempotency.run(_lane(request), command, request=request, shape=_created, status=201)
+        return await idempotency.run(
+            _lane(request),
+            command,
+            request=request,
+            shape=_created,
+            status=201,
+            reveal=lambda made: msgspec.structs.replace(made, secret=command.secret),
+        )
 
     @get(opt={"scope": "read"})
     async def list_webhooks(
@@ -109,9 +118,18 @@ class Webhooks(Controller):
 
     @post("/{webhook_id:int}/rotate", status_code=200, opt={"refuses": _ONE, "idempotent": True, "scope": "trade"})
     async def rotate_secret(self, webhook_id: params.Id, request: HttpRequest) -> wire.RotatedSecret:
-        """Give it a new secret, shown in this answer alone. For a day both sign."""
+        """Give it a new secret, shown in this answer alone. For a day both sign.
+
+        A replay under an Idempotency-Key has `secret` null: who lost it sends another key, and has another one made.
+        """
         command = model.RotateSecret(webhook_id, _viewer(request), signing.new_secret())
-        return await idempotency.run(_lane(request), command, request=request, shape=_rotated)
+        return await idempotency.run(
+            _lane(request),
+            command,
+            request=request,
+            shape=_rotated,
+            reveal=lambda rotated: msgspec.structs.replace(rotated, secret=command.secret),
+        )
 
     @post(
         "/{webhook_id:int}/test",
@@ -211,12 +229,12 @@ def _shape(one: model.Webhook) -> wire.Webhook:
 
 
 def _created(one: model.Webhook) -> wire.CreatedWebhook:
-    return wire.CreatedWebhook(_shape(one), one.secret)
+    return wire.CreatedWebhook(_shape(one), secret=None)
 
 
 def _rotated(one: model.Webhook) -> wire.RotatedSecret:
     assert one.previous_until is not None
-    return wire.RotatedSecret(one.webhook_id, one.secret, clock.to_datetime(one.previous_until))
+    return wire.RotatedSecret(one.webhook_id, None, clock.to_datetime(one.previous_until))
 
 
 def _tested(seq: int) -> wire.Tested:

@@ -114,6 +114,8 @@ class Replay:
             case model.CancelBid():
                 return self._close_bid(command, "cancelled")
             case model.ExpireBid():
+                bid = self.bids[command.market, command.bid_id]
+                require(not bid.is_live(at), "the bid's time had not come")
                 return self._close_bid(command, "expired")
             case model.WithdrawSupply():
                 supply = self.supplies[command.market, command.supply_id]

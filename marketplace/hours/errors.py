@@ -105,6 +105,16 @@ class ExpiryPassed(errors.Conflict):
         super().__init__("The bid would have expired before it was placed: choose a later expires_at.")
 
 
+class ExpiryAhead(errors.Conflict):
+    """Only a worker asks for this, when the time has come; no request is told so."""
+
+    code = "hours.expiry_ahead"
+    title = "Expiry ahead"
+
+    def __init__(self, bid_id: int) -> None:
+        super().__init__(f"The time of the bid {bid_id} has not come yet.", bid_id=bid_id)
+
+
 class OrderRefused(errors.Conflict):
     code = "hours.order_refused"
     title = "An order was refused"

@@ -277,12 +277,15 @@ def read_candles(
     until: Instant | None,
     limit: int,
 ) -> list[wire.Candle]:
-    """Return the candles of at most `limit` intervals up to `until` (now), oldest first; none where nothing traded."""
+    """Return the candles of at most `limit` intervals up to `until` (now), oldest first; none where nothing traded.
+
+    The first one is that of the interval in which `since` lies, whole.
+    """
     find_market(tx, market)
     width = INTERVALS[interval]
     end = clock.now() + 1 if until is None else until
     first_possible = (end - 1) // width * width - (limit - 1) * width
-    begin = first_possible if since is None else max(since, first_possible)
+    begin = first_possible if since is None else max(since // width * width, first_possible)
     rows: Iterable[Any] = tx.execute(_read_candles, {"market": market, "width": width, "since": begin, "until": end})
     return [
         wire.Candle(clock.to_datetime(bucket), first, high, low, last, int(volume))

@@ -169,7 +169,7 @@ class WithdrawSupply(msgspec.Struct, frozen=True, tag="supply_withdrawn"):
 
 
 class ExpireBid(msgspec.Struct, frozen=True, tag="bid_expired"):
-    """Close a bid whose time has come. Refused as closed where somebody was faster."""
+    """Close a bid whose time has come. Refused as closed where somebody was faster, and while its time lies ahead."""
 
     market: str
     bid_id: int

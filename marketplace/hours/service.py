@@ -136,7 +136,10 @@ def _cancel_bid(books: Books, log: Log, command: model.CancelBid) -> Bid | Refus
 
 
 def _expire_bid(books: Books, log: Log, command: model.ExpireBid) -> Bid | Refusal:
-    return _close_bid(books, log, command, books.bid(command.market, command.bid_id), state="expired")
+    bid = books.bid(command.market, command.bid_id)
+    if bid and bid.is_live(books.now):
+        return errors.ExpiryAhead(bid.bid_id)
+    return _close_bid(books, log, command, bid, state="expired")
 
 
 def _close_bid(

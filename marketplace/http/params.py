@@ -27,7 +27,7 @@ def _meta(annotated: Any) -> msgspec.Meta:
 _username = _meta(limits.Username)
 _market = _meta(limits.MarketName)
 _vm_id = _meta(limits.VmId)
-_owner = _meta(limits.OwnerInPath)
+_username_in_path = _meta(limits.UsernameInPath)
 _page = _meta(limits.PageSize)
 _cursor = _meta(limits.Cursor)
 
@@ -50,8 +50,7 @@ VmId = Annotated[str, PathParameter(**_text(_vm_id))]
 KeyId = Annotated[str, PathParameter(pattern="^[0-9a-f]{16}$(?!\\n)", description="the public part of a key")]
 Id = Annotated[int, PathParameter(ge=1, le=limits.MAX_SEQ)]
 Username = Annotated[str, QueryParameter(**_text(_username))]
-UsernameInPath = Annotated[str, PathParameter(**_text(_username))]
-Owner = Annotated[str, PathParameter(**_text(_owner))]
+UsernameInPath = Annotated[str, PathParameter(**_text(_username_in_path))]
 Asset = Annotated[str, QueryParameter(**_text(_market))]
 OptionalUsername = Annotated[str | None, QueryParameter(**_text(_username))]
 PageSize = Annotated[int, QueryParameter(ge=1, le=_page.le, description=_page.description)]

@@ -241,7 +241,7 @@ def _shapes() -> dict[str, str]:
         limits.MarketName,
         limits.VmId,
         limits.Hostname,
-        limits.OwnerInPath,
+        limits.UsernameInPath,
         limits.Amount,
         limits.Reference,
         spot.Image,

@@ -1,4 +1,4 @@
-"""JSON bodies, decoded strictly and once.
+"""JSON bodies, decoded strictly and once; and names in a path, whole.
 
 Litestar decodes a body to builtins and converts them loosely afterwards, so that "100" would pass for a number. Here
 the bytes go straight into the type that the handler's `data` has; Litestar's own conversion then has nothing to do.
@@ -14,13 +14,19 @@ from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 
 from marketplace.foundation import errors
-from marketplace.http import problems
+from marketplace.http import problems, slashes
 
 
 class StrictRequest(Request[Any, Any, Any]):
     """The request class of the application."""
 
     __slots__ = ()
+
+    @property
+    def path_params(self) -> dict[str, Any]:
+        """Return the parameters of the route, with the slashes that were encoded in the path."""
+        found = cast(dict[str, Any], self.scope["path_params"])
+        return slashes.restored(found) if slashes.HAS_SLASHES in self.scope else found
 
     async def body(self) -> bytes:
         """Return the whole body; the gate has bounded it."""

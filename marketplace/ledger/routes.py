@@ -45,7 +45,7 @@ class Wallets(Controller):
     tags = ("wallets",)
 
     @get(opt={"scope": "read", "refuses": (errors.UnknownWallet,)})
-    async def read_wallet(self, username: params.Owner, request: HttpRequest) -> wire.Wallet:
+    async def read_wallet(self, username: params.UsernameInPath, request: HttpRequest) -> wire.Wallet:
         """Read what a member has. A wallet that nobody has touched yet is shown as it would open."""
         _see(request, username)
         starting = _starting_credits(request)
@@ -55,7 +55,7 @@ class Wallets(Controller):
     @get("/statement", opt={"scope": "read", "refuses": (errors.UnknownWallet, errors.UnknownAsset)})
     async def read_statement(
         self,
-        username: params.Owner,
+        username: params.UsernameInPath,
         request: HttpRequest,
         asset: params.Asset = ledger.CREDIT,
         limit: params.PageSize = params.DEFAULT_PAGE,
@@ -73,7 +73,7 @@ class Wallets(Controller):
 
     @post("/deposits", opt={"scope": "admin", "refuses": (*_MOVING, identity.errors.UnknownMember), "idempotent": True})
     async def deposit(
-        self, username: params.Owner, data: JSONBody[wire.NewDeposit], request: HttpRequest
+        self, username: params.UsernameInPath, data: JSONBody[wire.NewDeposit], request: HttpRequest
     ) -> wire.Movement:
         """Bring money in from outside. The same `reference` again is answered as the first time."""
         await _check_member(request, username)
@@ -82,7 +82,7 @@ class Wallets(Controller):
 
     @post("/withdrawals", opt={"scope": "admin", "refuses": (*_MOVING, errors.NotCovered), "idempotent": True})
     async def withdraw(
-        self, username: params.Owner, data: JSONBody[wire.NewWithdrawal], request: HttpRequest
+        self, username: params.UsernameInPath, data: JSONBody[wire.NewWithdrawal], request: HttpRequest
     ) -> wire.Movement:
         """Take money out. 402 where less is available."""
         amount = await _amount(request, data)
@@ -101,7 +101,7 @@ class Wallets(Controller):
         }
     )
     async def change_wallet(
-        self, username: params.Owner, data: JSONBody[wire.WalletChange], request: HttpRequest
+        self, username: params.UsernameInPath, data: JSONBody[wire.WalletChange], request: HttpRequest
     ) -> wire.Balance:
         """Change the threshold of a wallet, or its credit limit, which is the operator's to give."""
         _see(request, username)

@@ -64,14 +64,14 @@ Hostname = Annotated[
 
 AssetName = MarketName
 
-# A name of a path's own part: neither empty nor one that would not survive in a path.
-OwnerInPath = Annotated[
+# Not one of those two that clients take out of a path.
+UsernameInPath = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=128,
-        pattern=r"^(?!\.\.?$)[^\s/\x00-\x1f\x7f-\x9f]([^/\x00-\x1f\x7f-\x9f]*[^\s/\x00-\x1f\x7f-\x9f])?$(?!\n)",
-        description="a username; one with a slash cannot stand in a path",
+        pattern=rf"^(?!\.\.?$){TRIMMED[1:]}",
+        description="a username, percent-encoded with its slashes; . and .. cannot stand in a path",
     ),
 ]
 

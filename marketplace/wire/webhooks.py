@@ -60,17 +60,20 @@ class Webhooks(Struct, frozen=True):
 
 
 class CreatedWebhook(Struct, frozen=True):
-    """The secret is shown here, and never again."""
+    """The secret is shown here, and never again: a replay under an Idempotency-Key has null."""
 
     webhook: Webhook
-    secret: str
+    secret: str | None
 
 
 class RotatedSecret(Struct, frozen=True):
-    """The new secret is shown here, and never again; the one before signs as well until `previous_until`."""
+    """The new secret is shown here, and never again: a replay under an Idempotency-Key has null.
+
+    The one before signs as well until `previous_until`.
+    """
 
     webhook_id: int
-    secret: str
+    secret: str | None
     previous_until: datetime
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import defaultdict
 from typing import Any
 
 import hypothesis
@@ -110,7 +111,7 @@ async def step(desk: Desk, simple: SimplePool, names: list[str], batch: list[Any
     answers = await desk.together(*batch)
     for command, answer in zip(batch, answers, strict=True):
         simple.check(command, answer)
-    await desk.read(compare, simple, names if seconds else sorted({*names} & {*map(network_of, batch)}))
+    await desk.look(compare, simple, names if seconds else sorted({*names} & {*map(network_of, batch)}))
 
 
 def network_of(command: Any) -> str:
@@ -120,6 +121,7 @@ def network_of(command: Any) -> str:
 
 def compare(tx: sa.Connection, simple: SimplePool, names: list[str]) -> None:
     """Every usable address is in exactly one place, the stats add up, and it is as the plain sets say."""
+    unused, given = never_used(tx, names), given_out(tx, names)
     for name in names:
         network = simple.networks[name]
         stats = addresses.network_stats(tx, name)
@@ -127,16 +129,23 @@ def compare(tx: sa.Connection, simple: SimplePool, names: list[str]) -> None:
         assert stats.total == stats.allocated + stats.reserved + stats.resting + stats.available
         held = {each.offset: each.vm_id for each in addresses.list_assignments(tx, name, after=None, limit=100)}
         assert held == network.plain.held
-        assert sorted(never_used(tx, name) + given_out(tx, name)) == sorted(network.plain.usable)
+        assert sorted(unused[name] + given[name]) == sorted(network.plain.usable)
 
 
-def never_used(tx: sa.Connection, network: str) -> list[int]:
+def never_used(tx: sa.Connection, names: list[str]) -> dict[str, list[int]]:
+    """Return the addresses that were never given out, by network."""
+    found: dict[str, list[int]] = defaultdict(list)
     table = tables.segments
-    runs = tx.execute(sa.select(table.c.next_offset, table.c.last_offset).where(table.c.network == network))
-    return [offset for first, last in runs for offset in range(int(first, 16), int(last, 16) + 1)]
+    columns = (table.c.network, table.c.next_offset, table.c.last_offset)
+    for network, first, last in tx.execute(sa.select(*columns).where(table.c.network.in_(names))):
+        found[network] += range(int(first, 16), int(last, 16) + 1)
+    return found
 
 
-def given_out(tx: sa.Connection, network: str) -> list[int]:
-    """Return the addresses that have a row: of its three states each row has one, as a CHECK says."""
+def given_out(tx: sa.Connection, names: list[str]) -> dict[str, list[int]]:
+    """Return the addresses that have a row, by network: of its three states each row has one, as a CHECK says."""
+    found: dict[str, list[int]] = defaultdict(list)
     table = tables.addresses
-    return [int(row[0], 16) for row in tx.execute(sa.select(table.c.ip_offset).where(table.c.network == network))]
+    for network, offset in tx.execute(sa.select(table.c.network, table.c.ip_offset).where(table.c.network.in_(names))):
+        found[network].append(int(offset, 16))
+    return found

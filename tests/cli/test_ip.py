@@ -115,21 +115,18 @@ def test_a_restart_with_another_network_keeps_the_old_one_with_its_assignments(
         assert sorted(one.cidr for one in client.networks()) == ["172.16.0.0/24", "192.168.1.0/24"]
 
 
-@pytest.mark.parametrize(
-    ("flags", "sentence"),
-    [
+def test_flags_that_contradict_a_stored_network_end_the_start_with_a_sentence(
+    start_server: StartServer, database_url: str, capsys: Capture
+) -> None:
+    start_server(database_url).stop()
+    for flags, sentence in (
         ("--gateway 172.16.0.9", "The network 172.16.0.0/24 is stored with the gateway 172.16.0.1, not 172.16.0.9."),
         ("-n 172.16.0.0/24 -g 172.16.0.9", "is stored with the gateway 172.16.0.1, not 172.16.0.9."),
         ("-n 172.16.0.0/16", "172.16.0.0/16 overlaps the network 'default', which is 172.16.0.0/24."),
-    ],
-)
-def test_flags_that_contradict_a_stored_network_end_the_start_with_a_sentence(
-    start_server: StartServer, database_url: str, capsys: Capture, flags: str, sentence: str
-) -> None:
-    start_server(database_url).stop()
-    capsys.readouterr()
-    assert root.run(["serve", "--port", "1", "--database-url", database_url, *flags.split()]) == 2
-    assert capsys.readouterr().err.strip().splitlines()[-1].endswith(sentence)
+    ):
+        capsys.readouterr()
+        assert root.run(["serve", "--port", "1", "--database-url", database_url, *flags.split()]) == 2
+        assert capsys.readouterr().err.strip().splitlines()[-1].endswith(sentence)
     with Client(start_server(database_url, "-n", "172.16.0", "-g", "172.16.0.1").url) as client:
         assert [one.gateway for one in client.networks()] == ["172.16.0.1"]
 

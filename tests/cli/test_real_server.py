@@ -64,7 +64,8 @@ def test_a_day_at_the_keyboard(capsys: Capture, start_server: StartServer, sqlit
     header, *rows = run(capsys, f"bids --username u1 --state open --url {url}")
     assert header.split()[:6] == ["bid", "username", "price", "volume", "allocated", "remaining"]
     assert [row.split()[:7] for row in rows] == [["1", "u1", "3", "100", "30", "70", "open"]]
-    assert run(capsys, f"bids --limit 1 --url {url}")[-1] == "There are more: raise --limit."
+    assert root.run(["bids", "--limit", "1", "--url", url]) == 0
+    assert capsys.readouterr().err == "There are more: raise --limit.\n"
     assert [line.split()[0] for line in run(capsys, f"log --after 1 --url {url}")] == ["2", "3"]
     (event,) = run(capsys, f"log --json --limit 1 --url {url}")
     assert json.loads(event)["seq"] == 1

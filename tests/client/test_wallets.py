@@ -50,6 +50,21 @@ async def test_money_moves_by_the_async_sdk(url: str) -> None:
         assert (await market.wallet("ann")).balances[0].available == "6.00"
 
 
+def test_a_username_may_have_a_slash(url: str, capsys: Capture) -> None:
+    with Client(url) as market:
+        for name in ("lab/7", "lab%2F7", "lab%2f/7", "/", "lab%00/"):
+            deposited = market.deposit(name, 3)
+            assert (deposited.username, deposited.balance) == (name, "3.00")
+            assert market.wallet(name).username == name
+        assert market.set_wallet("lab/7", low_balance=1).low_balance == "1.00"
+        assert market.withdraw("lab/7", 1).balance == "2.00"
+        assert [line.balance for line in market.statement("lab/7", page_size=1)] == ["2.00", "3.00"]
+        assert market.create_member("lab/8").username == market.member("lab/8").username == "lab/8"
+    for line in ("wallet show lab/7", "wallet statement lab/7", "wallet deposit lab/7 1 --reason a/b"):
+        assert root.run([*line.split(), "--url", url]) == 0, capsys.readouterr().err
+    assert "lab/7 has 3.00" in capsys.readouterr().out
+
+
 def test_money_moves_by_the_command_line(url: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARKETPLACE_URL", url)
 

@@ -13,7 +13,7 @@ from marketplace.database import Database, Lane, writer
 from marketplace.database.waiting import Entry, Waiting
 from marketplace.foundation import errors
 from tests.database.counters import Add, Books, NotEnough, Take
-from tests.database.lanes import Lanes, ask, outcomes, pile_up, until
+from tests.database.lanes import PATIENCE_SECONDS, Lanes, ask, insist, outcomes, pile_up, until
 from tests.services import raw
 
 KILL = "SELECT pg_terminate_backend(pg_backend_pid())"
@@ -188,18 +188,18 @@ async def test_a_lane_whose_lock_cannot_be_had_ends_in_a_clean_busy(
         await lane.run(Add(1))
     assert entries[-1].attempts == 0
     faults.arm(cause, at=0, times=0)
-    assert (await lane.run(Add(7))).seq == 1
+    assert (await insist(lambda: lane.run(Add(7)))).seq == 1
     assert await books.amounts() == [7]
 
 
 async def test_waiting_long_for_the_lock_spends_no_attempt(lanes: Lanes, books: Books, faults: Faults) -> None:
     # The lane was out of reach for a while; the first collision afterwards is a first one.
-    lane = await lanes.start(max_waiting_seconds=10.0)
+    lane = await lanes.start(max_waiting_seconds=PATIENCE_SECONDS)
     faults.arm("55P03", at=0, times=8)
     task = asyncio.create_task(lane.run(Add(1)))
     await until(lambda: faults.times == 0)
     faults.arm("40001", at=1, times=1)
-    assert (await asyncio.wait_for(task, 10)).seq == 1
+    assert (await asyncio.wait_for(task, PATIENCE_SECONDS)).seq == 1
     assert await books.amounts() == [1]
 
 

@@ -46,7 +46,7 @@ class Office:
     async def subscribe(self, url: str) -> dict[str, str]:
         """Make a webhook a member; return the secrets by path."""
         secrets = {}
-        async with httpx.AsyncClient(base_url=self.front.url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=self.front.url, trust_env=False, timeout=60) as client:
             for number in range(MEMBERS):
                 body = {"url": f"{url}/{number}", "username": f"u{number}", "kinds": ["bid_placed"]}
                 answer = await client.post("/api/v1/webhooks", json=body)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import asyncpg
 from prometheus_client import REGISTRY
 
 from marketplace.database import Apply, Database, Key, Lane, Limits, engine
+from marketplace.foundation import errors
 from marketplace.foundation.clock import Instant
 from tests.database import counters
 
@@ -87,6 +88,19 @@ async def ask(lane: Lane, command: Any, key: str, *, caller: str = "ann", finger
 async def outcomes(tasks: Iterable[asyncio.Future[Any]]) -> list[Any]:
     """Return what each was told: an outcome, or the refusal or error that it raised."""
     return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), PATIENCE_SECONDS)
+
+
+async def insist(ask: Callable[[], Awaitable[Any]]) -> Any:
+    """Ask until the answer is another one than Busy, which means that nothing happened.
+
+    For a lane whose patience a test has made short: a machine that does other things as well may need longer.
+    """
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            try:
+                return await ask()
+            except errors.Busy:
+                continue
 
 
 async def until(is_so: Callable[[], bool]) -> None:

@@ -15,7 +15,7 @@ from marketplace.database.engine import sqlite_file
 from marketplace.foundation import errors
 from tests.database import counters
 from tests.database.counters import Add, Books
-from tests.database.lanes import Lanes, ask, outcomes, until
+from tests.database.lanes import PATIENCE_SECONDS, Lanes, ask, insist, outcomes, until
 from tests.services.clock import SettableClock
 
 pytestmark = pytest.mark.parametrize("engine", ["sqlite"])
@@ -49,7 +49,7 @@ async def test_who_writes_beside_us_for_long_makes_us_busy(
     somebody.execute("ROLLBACK")
     # The writer may be waiting inside SQLite still; it comes back to an empty queue.
     await lanes.database.writer.run(lambda _tx: None)
-    assert (await lane.run(Add(2))).seq == 1
+    assert (await insist(lambda: lane.run(Add(2)))).seq == 1
     assert await books.amounts() == [2]
 
 
@@ -99,6 +99,6 @@ async def test_a_lane_that_is_held_up_does_not_hold_up_the_readers(lanes: Lanes,
     async with lanes.held():
         task = asyncio.create_task(lane.run(Add(1)))
         await until(lambda: lane.waiting_orders == 1)
-        assert await asyncio.wait_for(books.amounts(), 2) == []
+        assert await asyncio.wait_for(books.amounts(), PATIENCE_SECONDS) == []
     await outcomes([task])
     assert await books.amounts() == [1]

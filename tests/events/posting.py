@@ -20,7 +20,7 @@ class Post:
 
     def __init__(self, database: Database, money: Lane, receiver: Receiver, clock: SettableClock) -> None:
         self.database, self.money, self.receiver, self.clock = database, money, receiver, clock
-        self.settings = Settings(webhook_allowed_hosts=(receiver.host,), webhook_timeout_seconds=0.3)
+        self.timeout_seconds = 20.0
 
     async def subscribe(self, member: str = "u1", **fields: Any) -> model.Webhook:
         heads = await self.database.read(webhook_lookups.read_heads)
@@ -33,7 +33,9 @@ class Post:
         return await jobs.fan_out(self.database, self.money, public=PUBLIC)
 
     async def deliver(self) -> int:
-        return await jobs.deliver(self.database, self.money, self.settings)
+        host, timeout = self.receiver.host, self.timeout_seconds
+        settings = Settings(webhook_allowed_hosts=(host,), webhook_timeout_seconds=timeout)
+        return await jobs.deliver(self.database, self.money, settings)
 
     async def work(self) -> None:
         await self.fan_out()

@@ -106,12 +106,11 @@ async def test_an_entry_is_read_as_what_was_said(database: Database, clerk: Cler
     assert entry.read(PlaceBid) == PlaceBid("default", "u1", 1, 1)
 
 
-KILLS = 6
 ENTRIES = 400
 
 
 async def test_a_follower_that_is_killed_misses_nothing(
-    database: Database, database_url: str, clerk: Clerk, tmp_path: Path
+    database: Database, database_url: str, clerk: Clerk, tmp_path: Path, *, is_soak: bool
 ) -> None:
     """A process that notes each entry on the disk is killed again and again while the log grows."""
     noted = tmp_path / "noted"
@@ -124,10 +123,11 @@ async def test_a_follower_that_is_killed_misses_nothing(
             await asyncio.sleep(0.01)
 
     growing = asyncio.create_task(grow())
-    for kill in range(KILLS + 1):
+    kills = 9 if is_soak else 3
+    for kill in range(kills + 1):
         before = len(noted.read_text().split())
         child = Child(command, log=tmp_path / "follower.log", environment=clean_environment(), folder=ROOT)
-        wanted = ENTRIES if kill == KILLS else min(before + 30, ENTRIES)
+        wanted = ENTRIES if kill == kills else min(before + 30, ENTRIES)
         async with asyncio.timeout(60):
             while len(set(noted.read_text().split())) < wanted and child.is_running:  # noqa: ASYNC110 (it is another process)
                 await asyncio.sleep(0.005)

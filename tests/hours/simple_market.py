@@ -167,6 +167,8 @@ class SimpleMarkets:
         return self._close_bid(command, "cancelled")
 
     def _ExpireBid(self, command: model.ExpireBid) -> Any:  # noqa: N802
+        if (bid := self._find_bid(command)) and self._is_live(bid):
+            return Refused("hours.expiry_ahead")
         return self._close_bid(command, "expired")
 
     def _close_bid(self, command: Any, state: str) -> Any:

@@ -174,6 +174,19 @@ async def test_an_expired_bid_keeps_what_it_got(desk: Desk) -> None:
     assert await desk.total("u1") == 4
 
 
+@pytest.mark.parametrize("seconds_left", [None, 0.000_001, 1])
+async def test_a_bid_whose_time_has_not_come_does_not_expire(desk: Desk, seconds_left: float | None) -> None:
+    expires_at = None if seconds_left is None else desk.clock() + 5 * SECOND
+    await desk.bid(buy("u1", volume=10, price=3, expires_at=expires_at))
+    desk.clock.advance(5 - (seconds_left or 0))
+    refusal = await desk.refused(ExpireBid(MARKET, 1), errors.ExpiryAhead)
+    assert refusal.extra == {"bid_id": 1}
+    assert (await desk.supply(sell(4))).allocated == 4
+    desk.clock.advance(seconds_left or 0)
+    if seconds_left is not None:
+        assert (await desk.bid(ExpireBid(MARKET, 1))).state == "expired"
+
+
 async def test_an_expiry_that_comes_after_a_cancel_in_one_batch_is_refused(desk: Desk) -> None:
     await desk.bid(buy("u1", volume=10, price=3, expires_at=desk.clock() + SECOND))
     desk.clock.advance(1)

@@ -169,6 +169,20 @@ async def test_candles_are_what_python_computes_from_the_trades(desk: Desk) -> N
         assert await read_candles(desk, interval, **bounds) == compute_candles(trades, width=width), interval
 
 
+async def test_a_candle_is_whole_also_where_it_is_asked_for_from_its_middle_on(desk: Desk) -> None:
+    first = await trade(desk, price=3, volume=1)
+    desk.clock.advance(30)
+    since = desk.clock()
+    second = await trade(desk, price=5, volume=2)
+    desk.clock.advance(60)
+    third = await trade(desk, price=4, volume=3)
+    assert await read_candles(desk, "1m", since=since) == compute_candles([first, second, third], width=MINUTE)
+    assert await read_candles(desk, "1m", since=since, limit=1) == compute_candles([third], width=MINUTE)
+    desk.clock.advance(60)
+    later = since + 2 * MINUTE
+    assert await read_candles(desk, "1m", since=later) == []
+
+
 async def test_a_candle_opens_with_the_first_trade_of_a_command_and_closes_with_the_last(desk: Desk) -> None:
     await desk.together(buy("u1", volume=1, price=2), buy("u2", volume=2, price=7), buy("u3", volume=3, price=5))
     await desk.supply(sell(6))

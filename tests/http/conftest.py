@@ -34,9 +34,10 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Serve:
+def serve(sqlite_url: str) -> Serve:
     """Start an application with settings, or handlers, of the test's own: `with serve(cors_origins=(…,)) as client`."""
-    return lambda **options: serving(tmp_path / "own.db", **options)
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    return lambda **options: serving(file, **options)
 
 
 @pytest.fixture

@@ -147,7 +147,7 @@ def server(database_url: str, start_server: StartServer) -> Server:
 
 @pytest.fixture
 def http(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=20) as client:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
         yield client
 
 
@@ -191,14 +191,14 @@ def test_every_event_has_the_positions_behind_it_as_its_id(http: httpx.Client) -
 
 def test_a_stream_that_is_open_does_not_keep_the_server_from_ending(server: Server, http: httpx.Client) -> None:
     with http.stream("GET", STREAM) as response:
-        waiting = HTTPConnection("127.0.0.1", server.port, timeout=20)
+        waiting = HTTPConnection("127.0.0.1", server.port, timeout=60)
         waiting.request("GET", f"{EVENTS}?after=1&wait_seconds=60")
         stream = Stream(response)
         buy(http, "u1")
         assert len(stream.take(1)) == 1
         began = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30, "it was waited for"
         assert list(stream) == []
         answer = json.loads(waiting.getresponse().read())
         assert (answer["items"], answer["next"]) == ([], 1)

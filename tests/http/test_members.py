@@ -20,8 +20,15 @@ MARKET = "/api/v1/hours/markets/default"
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Keyed]:
-    with keyed(f"sqlite:///{tmp_path / 'keys.db'}") as opened:
+def server(sqlite_url: str) -> Iterator[Keyed]:
+    with keyed(sqlite_url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def idle_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
+    """One for all requests that are to do nothing."""
+    with keyed(f"sqlite:///{tmp_path_factory.mktemp('idle') / 'keys.db'}") as opened:
         yield opened
 
 
@@ -39,9 +46,9 @@ def server(tmp_path: Path) -> Iterator[Keyed]:
         "Bearer {key}ü".encode().decode("latin-1"),
     ],
 )
-def test_a_header_that_is_no_bearers_key_lets_nobody_in(server: Keyed, header: str) -> None:
-    value = header.format(key=server.tokens["ann"]).encode("latin-1")
-    answer = server.client.get("/api/v1/me", headers=[(b"Authorization", value)])
+def test_a_header_that_is_no_bearers_key_lets_nobody_in(idle_server: Keyed, header: str) -> None:
+    value = header.format(key=idle_server.tokens["ann"]).encode("latin-1")
+    answer = idle_server.client.get("/api/v1/me", headers=[(b"Authorization", value)])
     assert_problem(answer, 401, "unauthenticated")
 
 
@@ -194,8 +201,8 @@ def test_an_admin_makes_keys_for_members_that_there_are(server: Keyed) -> None:
         ({"scopes": ["read"], "secret": "mine"}, "secret"),
     ],
 )
-def test_a_wrong_field_of_a_new_key_is_named(server: Keyed, body: Any, field: str) -> None:
-    assert assert_problem(server.post("ann", "/api/v1/keys", body), 400, "invalid")["field"] == field
+def test_a_wrong_field_of_a_new_key_is_named(idle_server: Keyed, body: Any, field: str) -> None:
+    assert assert_problem(idle_server.post("ann", "/api/v1/keys", body), 400, "invalid")["field"] == field
 
 
 def test_a_key_that_has_expired_before_it_is_made_is_refused(server: Keyed) -> None:
@@ -204,8 +211,8 @@ def test_a_key_that_has_expired_before_it_is_made_is_refused(server: Keyed) -> N
 
 
 @pytest.mark.parametrize("key_id", ["x", "F" * 16, "f" * 17, "f" * 15 + "%0A"])
-def test_a_key_id_has_one_shape(server: Keyed, key_id: str) -> None:
-    assert_problem(server.get("admin", f"/api/v1/keys/{key_id}"), 400, "invalid")
+def test_a_key_id_has_one_shape(idle_server: Keyed, key_id: str) -> None:
+    assert_problem(idle_server.get("admin", f"/api/v1/keys/{key_id}"), 400, "invalid")
 
 
 def test_the_secret_is_told_once_and_never_to_a_copy(server: Keyed) -> None:

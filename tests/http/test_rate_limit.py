@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,8 +95,8 @@ def test_never_more_than_the_burst_and_what_came_back(burst: int, per_second: fl
 # ── over HTTP ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_key_that_sends_too_much_is_told_when_to_come_back(tmp_path: Path) -> None:
-    with keyed(f"sqlite:///{tmp_path / 'k.db'}", rate_limit_per_second=0.5, rate_limit_burst=3) as server:
+def test_a_key_that_sends_too_much_is_told_when_to_come_back(sqlite_url: str) -> None:
+    with keyed(sqlite_url, rate_limit_per_second=0.5, rate_limit_burst=3) as server:
         answers = [server.get("ann", "/api/v1/me") for _ in range(4)]
         assert [one.status_code for one in answers] == [200, 200, 200, 429]
         assert [one.headers["ratelimit"] for one in answers] == [
@@ -110,8 +109,8 @@ def test_a_key_that_sends_too_much_is_told_when_to_come_back(tmp_path: Path) -> 
         assert server.get("ann read", "/api/v1/me").status_code == 200, "of the same member too"
 
 
-def test_whoever_has_no_good_key_is_counted_by_its_address(tmp_path: Path) -> None:
-    with keyed(f"sqlite:///{tmp_path / 'k.db'}", rate_limit_per_second=0.1, rate_limit_burst=4) as server:
+def test_whoever_has_no_good_key_is_counted_by_its_address(sqlite_url: str) -> None:
+    with keyed(sqlite_url, rate_limit_per_second=0.1, rate_limit_burst=4) as server:
         wrong = server.tokens["ann"][:-64] + "0" * 64
         server.tokens["ann's id"] = wrong
         codes = [
@@ -121,8 +120,8 @@ def test_whoever_has_no_good_key_is_counted_by_its_address(tmp_path: Path) -> No
         assert server.get("ann", "/api/v1/me").headers["ratelimit"].startswith('"requests";r=3;'), "ann does not pay"
 
 
-def test_what_is_for_everybody_is_not_counted(tmp_path: Path) -> None:
-    with keyed(f"sqlite:///{tmp_path / 'k.db'}", rate_limit_per_second=0.1, rate_limit_burst=1) as server:
+def test_what_is_for_everybody_is_not_counted(sqlite_url: str) -> None:
+    with keyed(sqlite_url, rate_limit_per_second=0.1, rate_limit_burst=1) as server:
         for path in ("/livez", "/readyz", "/docs", "/api/v1/openapi.json", "/nowhere"):
             for _ in range(3):
                 answer = server.get(None, path)
@@ -130,8 +129,8 @@ def test_what_is_for_everybody_is_not_counted(tmp_path: Path) -> None:
                 assert "ratelimit" not in answer.headers
 
 
-def test_without_a_limit_nothing_is_said_of_one(tmp_path: Path) -> None:
-    with keyed(f"sqlite:///{tmp_path / 'k.db'}") as server:
+def test_without_a_limit_nothing_is_said_of_one(sqlite_url: str) -> None:
+    with keyed(sqlite_url) as server:
         assert not [name for name in server.get("ann", "/api/v1/me").headers if name.startswith("ratelimit")]
 
 

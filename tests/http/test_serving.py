@@ -69,7 +69,7 @@ def test_several_processes_count_together(start_server: StartServer, postgres_ur
     server = start_server(postgres_url, "--workers", "2")
     for _ in range(40):
         # A connection of its own each, so that both processes get some.
-        assert httpx.post(f"{server.url}/buy", content=BUY, headers=JSON).is_success
+        assert httpx.post(f"{server.url}/buy", content=BUY, headers=JSON, timeout=60).is_success
     texts = [httpx.get(f"{server.url}/metrics").text for _ in range(4)]
     for text in texts:
         assert orders_of(text) == 40
@@ -95,7 +95,9 @@ def lease_a_container(url: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_api_keeps_its_own_description(start_server: StartServer, sqlite_url: str, tmp_path: Path) -> None:
+def test_the_api_keeps_its_own_description(
+    start_server: StartServer, sqlite_url: str, tmp_path: Path, *, is_soak: bool
+) -> None:
     """Thousands of generated requests, right and wrong ones, and sequences of them: no failure, no warning."""
     server = start_server(sqlite_url, "--network", "10.0.0.0/8")
     for number in range(5):
@@ -108,7 +110,7 @@ def test_the_api_keeps_its_own_description(start_server: StartServer, sqlite_url
     done = subprocess.run(
         [
             *(command, "run", f"{server.url}/api/v1/openapi.json"),
-            *("--max-examples", "25", "--continue-on-failure", "--seed", "1"),
+            *("--max-examples", "100" if is_soak else "10", "--continue-on-failure", "--seed", "1"),
             *("--exclude-path", "/api/v1/events/stream"),  # its answer has no end
             *("--exclude-path", "/api/v1/spot/leases/{lease_id}/notice"),  # only the lease knows its secret
         ],
@@ -117,7 +119,7 @@ def test_the_api_keeps_its_own_description(start_server: StartServer, sqlite_url
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=1200,
     )
     assert done.returncode == 0, done.stdout
     assert "No issues found" in done.stdout, done.stdout

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
-from tests.http.conftest import Client, Serve
+from tests.http.conftest import Client, Serve, serving
 from tests.http.test_gate import assert_problem
 
 REPLAYED = "idempotent-replayed"
@@ -18,6 +19,13 @@ MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 def bank(serve: Serve) -> Any:
     """An application of the test's own, whose wallets open with nothing."""
     with serve(open_starting_credits=0) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def idle_bank(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One for all requests that are to do nothing."""
+    with serving(tmp_path_factory.mktemp("idle") / "bank.db", open_starting_credits=0) as client:
         yield client
 
 
@@ -103,10 +111,10 @@ def test_a_wallet_opens_with_the_credits_that_the_settings_say(client: Client) -
         (None, "invalid"),
     ],
 )
-def test_what_is_no_amount_is_refused_by_name(bank: Client, amount: Any, code: str) -> None:
-    document = assert_problem(deposit(bank, "ann", amount), 400, code)
+def test_what_is_no_amount_is_refused_by_name(idle_bank: Client, amount: Any, code: str) -> None:
+    document = assert_problem(deposit(idle_bank, "ann", amount), 400, code)
     assert document["field"] == "amount"
-    assert bank.get("/api/v1/events?lane=money").json()["next"] == 0
+    assert idle_bank.get("/api/v1/events?lane=money").json()["next"] == 0
 
 
 @pytest.mark.parametrize(
@@ -125,9 +133,9 @@ def test_what_is_no_amount_is_refused_by_name(bank: Client, amount: Any, code: s
         ({"username": None}, "username"),
     ],
 )
-def test_a_wrong_field_of_a_transfer_is_named(bank: Client, fields: dict[str, Any], field: str) -> None:
+def test_a_wrong_field_of_a_transfer_is_named(idle_bank: Client, fields: dict[str, Any], field: str) -> None:
     body = {"username": "ann", "to": "bob", "amount": "1", **fields}
-    answer = bank.post("/api/v1/transfers", json=body)
+    answer = idle_bank.post("/api/v1/transfers", json=body)
     assert (answer.status_code, answer.json()["field"]) == (400, field)
 
 
@@ -137,16 +145,47 @@ def test_an_unknown_asset_is_404(bank: Client) -> None:
 
 
 @pytest.mark.parametrize("username", [".", "..", " ann", "ann%20", "a%0Ab", "x" * 129])
-def test_a_name_that_cannot_be_is_no_wallet(bank: Client, username: str) -> None:
-    assert bank.get(f"/api/v1/wallets/{username}").status_code in (400, 404)
+def test_a_name_that_cannot_be_is_no_wallet(idle_bank: Client, username: str) -> None:
+    assert idle_bank.get(f"/api/v1/wallets/{username}").status_code in (400, 404)
 
 
-@pytest.mark.parametrize("username", ["ann", "Zoë", "a b", "a:b@c", "100%25", "?", "#1"])
-def test_any_other_name_is(bank: Client, username: str) -> None:
-    from urllib.parse import quote, unquote
+SLASHED = ["a/b", "/", "//", "/a", "a/", "a//b", "../ann", "Zoë/ünal", "a/?b=1#c", "a/statement", "\ufdd0/"]
 
-    name = unquote(username)
-    assert deposit(bank, quote(name, safe=""), "1").json()["username"] == name
+
+@pytest.mark.parametrize("name", ["ann", "Zoë", "a b", "a:b@c", "100%", "?", "#1", "\ufdd0", *SLASHED])
+def test_any_other_name_is(bank: Client, name: str) -> None:
+    for spelled in (quote(name, safe=""), quote(name, safe="").replace("%2F", "%2f")):
+        assert deposit(bank, spelled, "2").json()["username"] == name
+    path = f"/api/v1/wallets/{quote(name, safe='')}"
+    assert bank.post(f"{path}/withdrawals", json={"amount": "1"}).json()["username"] == name
+    assert bank.patch(path, json={"low_balance": "5"}).json()["low_balance"] == "5.00"
+    assert bank.get(path).json()["username"] == name
+    lines = bank.get(f"{path}/statement?limit=2").json()
+    assert [line["balance"] for line in lines["items"]] == ["3.00", "4.00"]
+    assert len(bank.get(f"{path}/statement?limit=2&after={lines['next']}").json()["items"]) == 1
+
+
+def test_names_that_differ_by_a_slash_have_wallets_and_keys_of_their_own(bank: Client) -> None:
+    headers = {"Idempotency-Key": "k"}
+    names = ("a/b", "ab", "a//b", "/a/b")
+    for name in names:
+        assert deposit(bank, quote(name, safe=""), "1").json()["balance"] == "1.00"
+    paths = [f"/api/v1/wallets/{quote(name, safe='')}/deposits" for name in names]
+    first, copy, *others = (bank.post(path, json={"amount": "1"}, headers=headers) for path in [paths[0], *paths])
+    assert first.json() == copy.json()
+    assert first.json()["balance"] == "2.00"
+    for other in others:
+        assert_problem(other, 422, "idempotency_mismatch")
+
+
+def test_a_slash_that_is_not_encoded_parts_a_path_and_one_that_is_does_not(bank: Client) -> None:
+    deposit(bank, "a%2Fb", "1")
+    assert_problem(bank.get("/api/v1/wallets/a/b"), 404, "no_such_path")
+    assert_problem(bank.get("/api/v1%2Fwallets/a"), 404, "no_such_path")
+    assert_problem(bank.get("/api/v1/hours/markets/de%2Ffault"), 400, "invalid")
+    assert_problem(bank.get("/docs/assets/..%2Fdocs.py"), 404, "no_such_path")
+    assert_problem(bank.get("/api/v1/wallets/a%2Fb%00"), 404, "no_such_path")
+    assert_problem(bank.get("/api/v1/wallets/a%00b"), 400, "invalid")
 
 
 # ── once ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -232,8 +271,8 @@ def test_a_line_leads_to_the_entry_of_the_log_that_caused_it(bank: Client) -> No
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "after=x", "after=" + "0" * 47, "asset=A"])
-def test_a_wrong_parameter_of_a_statement_is_named(bank: Client, query: str) -> None:
-    answer = bank.get(f"/api/v1/wallets/ann/statement?{query}")
+def test_a_wrong_parameter_of_a_statement_is_named(idle_bank: Client, query: str) -> None:
+    answer = idle_bank.get(f"/api/v1/wallets/ann/statement?{query}")
     assert_problem(answer, 400, "invalid")
     assert answer.json()["field"] == query.partition("=")[0]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 
-from tests.http.conftest import Client, Serve
+from tests.http.conftest import Client, Serve, serving
 from tests.http.test_gate import assert_problem
 
 HOOKS = "/api/v1/webhooks"
@@ -18,6 +20,13 @@ URL = "https://hooks.example.org/market"
 def hooks(serve: Serve) -> Iterator[Client]:
     """An application of the test's own, that sends nothing."""
     with serve(jobs=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def no_hooks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """One for all requests that are to do nothing."""
+    with serving(tmp_path_factory.mktemp("idle") / "hooks.db", jobs=False) as client:
         yield client
 
 
@@ -50,8 +59,26 @@ def test_a_webhook_is_made_and_its_secret_shown_once(hooks: Client) -> None:
 def test_a_copy_under_the_same_key_makes_one_webhook(hooks: Client) -> None:
     body, key = {"url": URL, "username": "u1"}, {"Idempotency-Key": "k"}
     first, copy = (hooks.post(HOOKS, json=body, headers=key) for _ in range(2))
-    assert (first.content, copy.headers["idempotent-replayed"]) == (copy.content, "true")
+    assert first.json()["secret"].startswith("whsec_")
+    assert "idempotent-replayed" not in first.headers
+    assert (copy.json(), copy.headers["idempotent-replayed"]) == (first.json() | {"secret": None}, "true")
     assert len(hooks.get(HOOKS).json()["items"]) == 1
+
+
+def test_a_copy_under_the_same_key_replaces_a_secret_once(hooks: Client) -> None:
+    path, key = f"{HOOKS}/{make(hooks)['webhook']['webhook_id']}/rotate", {"Idempotency-Key": "k"}
+    first, copy = (hooks.post(path, headers=key) for _ in range(2))
+    assert first.json()["secret"].startswith("whsec_")
+    assert (copy.json(), copy.headers["idempotent-replayed"]) == (first.json() | {"secret": None}, "true")
+
+
+def test_no_secret_is_among_the_stored_answers(hooks: Client, sqlite_url: str) -> None:
+    made = hooks.post(HOOKS, json={"url": URL, "username": "u1"}, headers={"Idempotency-Key": "k1"}).json()
+    hooks.post(f"{HOOKS}/{made['webhook']['webhook_id']}/rotate", headers={"Idempotency-Key": "k2"})
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as books:
+        answers = [body for (body,) in books.execute("SELECT body FROM answers")]
+    assert len(answers) == 2
+    assert "whsec_" not in "".join(answers)
 
 
 @pytest.mark.parametrize(
@@ -71,9 +98,9 @@ def test_a_copy_under_the_same_key_makes_one_webhook(hooks: Client) -> None:
         ({"url": URL, "username": "u1", "secret": "whsec_mine"}, "secret", "invalid"),
     ],
 )
-def test_a_wrong_webhook_is_refused_and_none_is_made(hooks: Client, body: Any, field: str, code: str) -> None:
-    assert assert_problem(hooks.post(HOOKS, json=body), 400, code)["field"] == field
-    assert hooks.get(HOOKS).json()["items"] == []
+def test_a_wrong_webhook_is_refused_and_none_is_made(no_hooks: Client, body: Any, field: str, code: str) -> None:
+    assert assert_problem(no_hooks.post(HOOKS, json=body), 400, code)["field"] == field
+    assert no_hooks.get(HOOKS).json()["items"] == []
 
 
 def test_a_host_that_the_operator_allows_is_taken(serve: Serve) -> None:
@@ -114,8 +141,8 @@ def test_a_webhook_is_changed_disabled_and_deleted(hooks: Client) -> None:
         ("POST", "/replay", {"lane": "hours", "from_seq": 1, "to_seq": 1}),
     ],
 )
-def test_a_webhook_that_is_not_there(hooks: Client, method: str, path: str, body: Any) -> None:
-    assert_problem(hooks.request(method, f"{HOOKS}/17{path}", json=body), 404, "events.unknown_webhook")
+def test_a_webhook_that_is_not_there(no_hooks: Client, method: str, path: str, body: Any) -> None:
+    assert_problem(no_hooks.request(method, f"{HOOKS}/17{path}", json=body), 404, "events.unknown_webhook")
 
 
 def test_a_secret_is_replaced(hooks: Client) -> None:

@@ -40,7 +40,7 @@ def misuses(url: str, key: str) -> Iterator[httpx.Response]:
     """Send a key in every way that goes wrong, and in those that go right."""
     good, broken = {"Authorization": f"Bearer {key}"}, {"Content-Type": "application/json"}
     tampered = key[:-1] + ("0" if key[-1] != "0" else "1")
-    with httpx.Client(base_url=url) as client:
+    with httpx.Client(base_url=url, timeout=60) as client:
         yield client.get("/api/v1/me", headers=good)
         yield client.post("/buy", json={"volume": 1, "price": 1}, headers=good)
         yield client.post("/api/v1/keys", json={"scopes": ["read"]}, headers=good | {"Idempotency-Key": "k"})

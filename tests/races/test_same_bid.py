@@ -75,8 +75,8 @@ async def test_cancel_amend_expiry_and_matching_lose_no_hour_and_give_none_twice
 
 
 async def reach_for_the_same(clients: Clients) -> None:
-    """Each bid is cancelled, made larger, made dearer and sold to at once, and expires within three seconds."""
-    soon = datetime.now(UTC) + timedelta(seconds=3)
+    """Each bid is cancelled, made larger, made dearer and sold to at once, and expires within five seconds."""
+    soon = datetime.now(UTC) + timedelta(seconds=5)
     bids = await asyncio.gather(
         *(
             clients.next().place_bid(f"u{number}", volume=10, price=number % 3, expires_at=soon)

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import os
 import pwd
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+from tests.services.nursery import Forked, Nursery
+from tests.services.parting import die_with_parent
 
 
 class Child:
     """One process of ours, its output in a file. Start it from a thread that lives as long as it should.
 
     Linux sends `farewell` to it when the thread that started it ends, so that a killed test run leaves nothing behind.
+    A `nursery` forks `python -m marketplace …` instead of starting it.
     """
 
     def __init__(
@@ -34,8 +33,17 @@ class Child:
         folder: Path | None = None,
         farewell: signal.Signals = signal.SIGTERM,
         own_group: bool = False,
+        nursery: Nursery | None = None,
     ) -> None:
         self.log = log
+        self.process: subprocess.Popen[bytes] | Forked
+        atexit.register(self.end, farewell)
+        if nursery is not None:
+            assert environment is not None
+            assert folder is not None
+            assert own_group, "each that is forked has one"
+            self.process = nursery.fork(arguments[3:], log=log, environment=environment, folder=folder)
+            return
         with log.open("ab") as output:
             self.process = subprocess.Popen(  # a list, no shell
                 [str(argument) for argument in arguments],
@@ -48,9 +56,8 @@ class Child:
                 group=account.pw_gid if account else None,
                 extra_groups=[] if account else None,
                 process_group=0 if own_group else None,
-                preexec_fn=lambda: _die_with_parent(farewell),
+                preexec_fn=lambda: die_with_parent(farewell),
             )
-        atexit.register(self.end, farewell)
 
     @property
     def pid(self) -> int:
@@ -97,8 +104,3 @@ def free_port() -> int:
 
 def is_root() -> bool:
     return hasattr(os, "geteuid") and os.geteuid() == 0
-
-
-def _die_with_parent(farewell: signal.Signals) -> None:
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, int(farewell))

@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from tests.services import scratch
 from tests.services.children import Child, free_port, is_root
 
 OVERRIDE = "MARKETPLACE_TEST_DATABASE_URL"
@@ -37,7 +38,7 @@ OVERRIDE = "MARKETPLACE_TEST_DATABASE_URL"
 Over = Literal["socket", "tcp"]
 
 _START_SECONDS = 30.0
-_NO_CRASH_HERE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_NO_CRASH_HERE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "256MB"}
 
 
 def unavailable(reason: str) -> NoReturn:
@@ -271,8 +272,8 @@ def _account() -> pwd.struct_passwd | None:
 
 @contextlib.contextmanager
 def _folder(account: pwd.struct_passwd | None) -> Iterator[Path]:
-    """Yield a private folder with a short path: a Unix socket's may be about 100 characters long."""
-    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp" if Path("/tmp").is_dir() else None))
+    """Yield a private folder with a short path."""
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir=scratch.folder()))
     try:
         if account is not None:
             os.chown(folder, account.pw_uid, account.pw_gid)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.services.children import Child, free_port
+from tests.services.nursery import Nursery
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,8 +26,10 @@ class Server:
         *flags: str,
         environment: Mapping[str, str] | None = None,
         command: str = "serve",
+        nursery: Nursery | None = None,
     ) -> None:
         self.folder = folder
+        self._nursery = nursery
         self.port = free_port()
         self.log = folder / f"{command}-{self.port}.log"
         self.environment = clean_environment() | dict(environment or {})
@@ -43,7 +46,12 @@ class Server:
     def start(self, *, wait_seconds: float = 30) -> None:
         """Start it and, where it listens, wait until it is ready. Raises RuntimeError with its log when it is not."""
         self.child = Child(
-            self._arguments, log=self.log, environment=self.environment, folder=self.folder, own_group=True
+            self._arguments,
+            log=self.log,
+            environment=self.environment,
+            folder=self.folder,
+            own_group=True,
+            nursery=self._nursery,
         )
         deadline = time.monotonic() + wait_seconds
         while self._listens and not self.is_ready():

@@ -31,5 +31,5 @@ def market(server: Server) -> Iterator[Client]:
 @pytest.fixture
 def http(server: Server) -> Iterator[httpx.Client]:
     """Plain HTTP, for those who need no SDK."""
-    with httpx.Client(base_url=server.url, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
         yield client

@@ -66,7 +66,7 @@ def test_a_closed_market_lets_people_go_but_takes_no_orders(market: Client) -> N
 
 
 def test_a_bid_with_an_end_is_taken_off_the_book(market: Client) -> None:
-    soon = datetime.now(UTC) + timedelta(seconds=1)
+    soon = datetime.now(UTC) + timedelta(seconds=2)
     bid = market.place_bid("u1", volume=10, price=3, expires_at=soon)
     assert bid.expires_at == soon
     while market.bid(bid.bid_id).state == "open":

@@ -46,7 +46,7 @@ def test_the_receiver_of_the_guide_is_told_and_misses_nothing(market: Client, po
     script = tmp_path / "receiver.py"
     script.write_text(documents.blocks(GUIDE, "python")[0], encoding="utf-8")
     made = market.create_webhook(f"http://127.0.0.1:{port}/hook", username="u1", kinds=["bid_placed"])
-    environment = clean_environment() | {"SECRET": made.secret, "PORT": str(port)}
+    environment = clean_environment() | {"SECRET": str(made.secret), "PORT": str(port)}
     identity = made.webhook.webhook_id
     log = tmp_path / "receiver.log"
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import anyio
 import asyncpg
 import pytest
 
+from marketplace import __version__
 from tests.services import postgres
+from tests.services.children import Child
+from tests.services.nursery import Nursery
 from tests.services.relay import Relay
+from tests.services.server import clean_environment
 
 
 def test_each_test_gets_a_database_of_its_own(postgres_databases: postgres.Databases) -> None:
@@ -42,6 +48,18 @@ def test_a_replica_follows_its_primary(durable_cluster: postgres.Cluster) -> Non
         assert replica.execute("SELECT count(*) FROM copied")[0][0] == 0
 
 
+@pytest.mark.parametrize(("arguments", "code", "says"), [("--version", 0, __version__), ("serve --port 0", 2, "port")])
+def test_what_is_forked_runs_with_arguments_a_log_and_an_end_of_its_own(
+    tmp_path: Path, nursery: Nursery | None, arguments: str, code: int, says: str
+) -> None:
+    command: list[str | Path] = [sys.executable, "-m", "marketplace", *arguments.split()]
+    environment, log = clean_environment(), tmp_path / "log"
+    child = Child(command, log=log, environment=environment, folder=tmp_path, own_group=True, nursery=nursery)
+    assert child.process.wait(60) == code
+    assert says in child.read_log()
+    assert not child.is_running
+
+
 # ── the relay, before a real server ──────────────────────────────────────────────────────────────────────────────────
 
 
@@ -51,7 +69,7 @@ def relay(postgres_cluster: postgres.Cluster, start_relay: Callable[[int], Relay
 
 
 async def insert_in_a_transaction(url: str, number: int) -> None:
-    connection = await asyncpg.connect(url, timeout=5)
+    connection = await asyncpg.connect(url, timeout=30)
     try:
         async with connection.transaction():
             await connection.execute("INSERT INTO effects VALUES ($1)", number)
