@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -27,7 +25,6 @@ Limit = Annotated[int, Parameter(name=["--limit", "-n"], help="How many rows at 
 Json = Annotated[bool, Parameter(negative="", help="A JSON document a line, for other programs.")]
 
 DEFAULT_POOL = "default"
-MORE = "There are more: raise --limit."
 
 
 def bid(
@@ -159,14 +156,12 @@ def list_(
         submitted, matched, starting, running, evicting, evicted, completed, cancelled or failed.
     """
     with connect(url, key) as client:
-        found = client.spot_bids(username=username, pool=pool, state=state, page_size=page(limit))  # type: ignore[arg-type]
-        rows, more = cut(found, limit)
-    if json:
-        terminal.print_json(*rows)
-    else:
-        _print_bids(rows)
-    if more:
-        terminal.output(is_error=True).print(MORE)
+        terminal.print_first(
+            limit,
+            lambda size: client.spot_bids(username=username, pool=pool, state=state, page_size=size),  # type: ignore[arg-type]
+            _print_bids,
+            as_json=json,
+        )
 
 
 def show(bid_id: int, *, json: Json = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
@@ -225,15 +220,12 @@ def leases(
         Of this bid only.
     """
     with connect(url, key) as client:
-        rows, more = cut(client.spot_leases(username=username, bid_id=bid, page_size=page(limit)), limit)
-    if json:
-        terminal.print_json(*rows)
-    elif rows:
-        _print_leases(rows)
-    else:
-        terminal.output().print("No leases.")
-    if more:
-        terminal.output(is_error=True).print(MORE)
+        terminal.print_first(
+            limit,
+            lambda size: client.spot_leases(username=username, bid_id=bid, page_size=size),
+            _print_leases,
+            as_json=json,
+        )
 
 
 def logs(
@@ -264,17 +256,6 @@ def evict(lease_id: int, *, json: Json = False, url: Url = DEFAULT_URL, key: Key
 
 
 # ── parts that the other spot commands use ───────────────────────────────────────────────────────────────────────────
-
-
-def page(limit: int) -> int:
-    """Return how many rows to ask for at once, to see whether there are more than `limit`."""
-    return min(max(limit + 1, 1), 1000)
-
-
-def cut(found: Iterator[Any], limit: int) -> tuple[list[Any], bool]:
-    """Return at most `limit` rows, and whether there are more."""
-    rows = list(itertools.islice(found, limit + 1))
-    return rows[:limit], len(rows) > limit
 
 
 def lease_of(client: Client, number: int) -> int:
@@ -356,4 +337,4 @@ def _print_leases(rows: list[spot.Lease]) -> None:
             shown, one.lease_id, one.bid_id, one.node, one.state, one.address, *when, one.exit_code, one.charged,
             one.reason,
         )  # fmt: skip
-    terminal.output().print(shown)
+    terminal.output().print(shown if rows else "No leases.")

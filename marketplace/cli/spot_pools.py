@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from marketplace.cli import quantities, terminal
 from marketplace.cli.connection import DEFAULT_URL, Key, Url, connect
-from marketplace.cli.spot import DEFAULT_POOL, MORE, Json, Limit, Pool, cut, moment, page
+from marketplace.cli.spot import DEFAULT_POOL, Json, Limit, Pool, moment
 
 if TYPE_CHECKING:
     from marketplace.wire import spot_pools as wire
@@ -160,13 +160,9 @@ def prices(
         _print_candles(candles, pool, limit, as_json=json, url=url, key=key)
         return
     with connect(url, key) as client:
-        rows, more = cut(client.spot_prices(pool=pool, page_size=page(limit)), limit)
-    if json:
-        terminal.print_json(*rows)
-    else:
-        _print_intervals(rows)
-    if more:
-        terminal.output(is_error=True).print(MORE)
+        terminal.print_first(
+            limit, lambda size: client.spot_prices(pool=pool, page_size=size), _print_intervals, as_json=json
+        )
 
 
 # ── printing ─────────────────────────────────────────────────────────────────────────────────────────────────────────

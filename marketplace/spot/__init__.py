@@ -11,6 +11,8 @@ waited together; `book` reads what they need and holds the money, and the bid is
     of the clock    ExpireBids StopOverdue LoseNodes Settle
     Projection      a pool in memory, kept up: rank, reason, preview
     deciding        one step of matching a pool
+    bids, leases    find_bid list_bids find_lease list_leases
+    pools, prices   find_pool list_pools find_node list_nodes read_use, current_price list_prices prices_between
     bills           lease_bill monthly_bill monthly_sum
     reports         REPORTS read_report
     handlers()      what the lane needs to run the commands
@@ -72,7 +74,18 @@ from marketplace.spot.invoices import (
     monthly_bill,
     monthly_sum,
 )
+from marketplace.spot.listings import find_bid, find_lease, list_bids, list_leases
 from marketplace.spot.model import Policy
+from marketplace.spot.pool_listings import (
+    current_price,
+    find_node,
+    find_pool,
+    list_nodes,
+    list_pools,
+    list_prices,
+    prices_between,
+    read_use,
+)
 from marketplace.spot.projection import Projection
 from marketplace.spot.reports import REPORTS, read_report
 from marketplace.spot.service import handlers
@@ -130,9 +143,21 @@ __all__ = [
     "StopOverdue",
     "Wish",
     "audit",
+    "current_price",
+    "find_bid",
+    "find_lease",
+    "find_node",
+    "find_pool",
     "handlers",
     "lease_bill",
+    "list_bids",
+    "list_leases",
+    "list_nodes",
+    "list_pools",
+    "list_prices",
     "monthly_bill",
     "monthly_sum",
+    "prices_between",
     "read_report",
+    "read_use",
 ]

@@ -46,9 +46,7 @@ class Meters:
         for (pool, cause), one in sorted(self._tally.totals.items()):
             ended.add_metric([pool, cause], one.leases)
         evicted = _counter("spot_evicted_units", "Units that were displaced by who pays more")
-        for pool, milliunits in sorted(self._tally.evicted_milliunits().items()):
-            evicted.add_metric([pool], milliunits / tallies.PARTS_OF_A_UNIT)
-        totals = self._tally.by_pool()
+        displaced, totals = self._tally.evicted_milliunits(), self._tally.by_pool()
         still_open = {one.pool: one for one in open_leases}
         nothing = tallies.Totals()
         seconds = _counter("spot_billed_seconds", "Seconds of running containers that are billed")
@@ -61,6 +59,7 @@ class Meters:
         lag = _gauge("spot_reconcile_lag_seconds", "How late the container is that should have started or stopped")
         for pool in sorted(totals.keys() | still_open.keys()):
             done, now = totals.get(pool, nothing), still_open.get(pool)
+            evicted.add_metric([pool], displaced[pool] / tallies.PARTS_OF_A_UNIT)
             seconds.add_metric([pool], (done.ran + (now.ran if now else 0)) / SECOND)
             charged.add_metric([pool], (done.charged_micros + (now.charged_micros if now else 0)) / CREDIT)
             bounds = [*map(str, map(float, START_SECONDS)), "+Inf"]
