@@ -30,6 +30,7 @@ from marketplace.ledger.lookups import (
     has_due_holds,
     last_audit,
     list_assets,
+    received,
     statement,
 )
 from marketplace.ledger.model import (
@@ -99,6 +100,7 @@ __all__ = [
     "open_books",
     "quick",
     "read_report",
+    "received",
     "revenue",
     "settle",
     "starting_credits",

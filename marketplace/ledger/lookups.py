@@ -146,6 +146,23 @@ def _line(account: Account, row: Any, at: Place) -> Line:
     )
 
 
+def received(tx: sa.Connection, key: model.AccountKey, *, references: str) -> int:
+    """Return what an account has received, less what it gave back, by transfers whose references begin so."""
+    account = balance(tx, key)
+    if account is None:
+        return 0
+
+    def total(side: sa.Column[int]) -> int:
+        query = sa.select(sa.func.coalesce(sa.func.sum(transfers.c.amount), 0)).where(
+            side == account.account_id,
+            transfers.c.kind.in_(("transfer", "capture")),
+            transfers.c.reference.startswith(references, autoescape=True),
+        )
+        return int(tx.scalar(query) or 0)
+
+    return total(transfers.c.credit_account) - total(transfers.c.debit_account)
+
+
 # ── assets, the clock, the metrics ───────────────────────────────────────────────────────────────────────────────────
 
 _find_asset = sa.select(*assets.c).where(assets.c.asset == sa.bindparam("asset"))

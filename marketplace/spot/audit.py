@@ -1,7 +1,8 @@
 """Proves the books of the spot market: by what has to agree in them, and by replaying the log from its first entry.
 
 A bid and its open lease name each other, and say the same of where they are. What is held in the ledger for the market
-is what its open bids say, hold by hold. A node's leases fit, together with what is reserved. Prices are without gaps.
+is what its open bids say, hold by hold; what was charged is what the bills say, line by line. A node's leases fit,
+together with what is reserved. Prices are without gaps.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from marketplace import ledger
 from marketplace.database import log, money, proofs
 from marketplace.database.proofs import SHOWN, Unlawful
 from marketplace.spot import happenings
+from marketplace.spot.bill_audit import check_bills
 from marketplace.spot.replay import Bid, Lease, Node, Replay, decode
 from marketplace.spot.tables import leases, nodes, pools, spot_bids, spot_prices
 
@@ -29,7 +31,14 @@ def audit(tx: sa.Connection) -> list[str]:
 
     A log that was cut cannot be replayed: then the tables have to agree with themselves.
     """
-    faults = [*_check_pairs(tx), *_check_stamps(tx), *_check_nodes(tx), *_check_prices(tx), *_check_holds(tx)]
+    faults = [
+        *_check_pairs(tx),
+        *_check_stamps(tx),
+        *_check_nodes(tx),
+        *_check_prices(tx),
+        *_check_holds(tx),
+        *check_bills(tx),
+    ]
     return [*faults, *_check_replay(tx)] if proofs.is_whole(tx, money.LANE) else faults
 
 

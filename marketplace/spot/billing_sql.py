@@ -14,7 +14,7 @@ from marketplace.foundation.clock import Instant
 from marketplace.spot.charging import Tab
 from marketplace.spot.metering import Line
 from marketplace.spot.records import LineRecord
-from marketplace.spot.tables import lease_lines, leases, spot_bids, spot_prices
+from marketplace.spot.tables import lease_lines, leases, nodes, spot_bids, spot_prices
 
 
 class Due(msgspec.Struct, frozen=True):
@@ -24,6 +24,8 @@ class Due(msgspec.Struct, frozen=True):
     username: str
     bid_id: int
     stop_at: Instant | None
+    heartbeat_at: Instant | None
+    """Its node's; None before the first."""
     held_micros: int
     budget_left_micros: int | None
 
@@ -54,15 +56,18 @@ _due = (
         leases.c.username,
         leases.c.bid_id,
         leases.c.stop_at,
+        nodes.c.heartbeat_at,
         sa.func.coalesce(spot_bids.c.held_micros, 0).label("held_micros"),
         (spot_bids.c.budget_micros - spot_bids.c.charged_micros).label("budget_left_micros"),
     )
     .join(spot_bids, sa.and_(spot_bids.c.pool == leases.c.pool, spot_bids.c.bid_id == leases.c.bid_id))
-    .order_by(leases.c.settle_at, leases.c.username, leases.c.lease_id)
+    .join(nodes, sa.and_(nodes.c.pool == leases.c.pool, nodes.c.node == leases.c.node))
     .limit(_limit)
 )
-_find_due = _due.where(leases.c.settle_at <= _now)
-_find_others = _due.where(leases.c.settle_at > _now, leases.c.username == sa.bindparam("username"))
+_find_due = _due.where(leases.c.settle_at <= _now).order_by(leases.c.settle_at, leases.c.username, leases.c.lease_id)
+_find_others = _due.where(leases.c.settle_at > _now, leases.c.username == sa.bindparam("username")).order_by(
+    leases.c.username, leases.c.lease_id
+)
 MOST_OTHERS = 1_000
 """Leases of a member without money that are settled early, to see which of all has to stop first."""
 

@@ -12,8 +12,8 @@ from marketplace import ledger
 from marketplace.foundation.clock import Instant
 from marketplace.foundation.errors import Refusal
 from marketplace.ledger import Posted
-from marketplace.spot import billing_sql, charging
-from marketplace.spot.book import REVENUE, Book
+from marketplace.spot import billing_sql, charging, happenings
+from marketplace.spot.book import REVENUE, Book, shown
 from marketplace.spot.charging import Tab
 from marketplace.spot.metering import Line
 from marketplace.spot.model import Policy
@@ -110,6 +110,18 @@ def close(book: Book, lease: LeaseRecord, bid: BidRecord, *, ended_at: Instant) 
         _pay(book, lease, reference=f"spot/{seq}/rest")
     release(book, bid)
     bid.charged_micros += lease.charged_micros
+    if lease.owed_micros > 0:
+        _note_unpaid(book, lease)
+
+
+def _note_unpaid(book: Book, lease: LeaseRecord) -> None:
+    """Tell that something stays unpaid: whoever settled came too late, or the container did not stop in time."""
+    available, owed = shown(book.money.available(ledger.wallet(lease.username))), shown(lease.owed_micros)
+    reason = f"{owed} of the {shown(lease.charged_micros)} that it has cost stay unpaid."
+    said = happenings.InsufficientFunds(
+        lease.pool, lease.bid_id, lease.lease_id, lease.username, available=available, needed=owed, reason=reason
+    )
+    book.note(said)
 
 
 def _charge(book: Book, lease: LeaseRecord, *, until: Instant) -> None:

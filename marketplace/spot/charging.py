@@ -39,6 +39,9 @@ LATEST_FIRST = MINUTE
 LATENESS = SECOND
 """A settlement may come so late, and still nothing stays unpaid. Who could go on for no longer has to stop now."""
 FOREVER = 2**62
+HEARD_SECONDS = 30
+"""What runs on a node is charged no further beyond its last sign of life: after an outage nobody pays, or has to stop,
+for what may have ended long ago."""
 LOW_SECONDS = 300
 ENOUGH_SECONDS = 600
 """Whoever was told that money runs out is told again only after it lasted this long."""
@@ -145,6 +148,12 @@ def begin(
     look_at = min(secured - LATENESS, budget - LATENESS, started_at + LATEST_FIRST)
     on_grid = next_on_grid(username, look_at) - STEP
     return replace(tab, settle_at=on_grid if on_grid > started_at else max(look_at, started_at))
+
+
+def charged_until(tab: Tab, *, heartbeat_at: Instant | None, now: Instant) -> Instant:
+    """Return up to when a settlement charges a lease, given when its node was last heard of."""
+    heard = now if heartbeat_at is None else heartbeat_at + HEARD_SECONDS * SECOND
+    return max(tab.meter.until, min(heard, now))
 
 
 def charge(tab: Tab, prices: Sequence[Interval], *, until: Instant) -> tuple[Tab, Sequence[Line]]:

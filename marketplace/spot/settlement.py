@@ -66,11 +66,12 @@ class _Settling:
     # ── what is charged ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def charge(self, due: Iterable[Due]) -> None:
-        """Charge leases up to now."""
+        """Charge leases up to now, or as far as is known that they run."""
         due = list(due)
         self._read_prices(due)
         for lease in due:
-            tab, closed = charging.charge(lease.tab, self._prices[lease.tab.pool], until=self._book.now)
+            until = charging.charged_until(lease.tab, heartbeat_at=lease.heartbeat_at, now=self._book.now)
+            tab, closed = charging.charge(lease.tab, self._prices[lease.tab.pool], until=until)
             self._book.add_lines(bills.records(tab, closed))
             self._by_member.setdefault(lease.username, []).append(_Charged(lease, tab))
 

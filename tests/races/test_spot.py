@@ -154,3 +154,45 @@ async def test_of_an_end_that_two_report_at_once_one_is_charged(database_url: st
         told = await asyncio.gather(*(process.lane.run(end) for end in ends for process in both))
         assert Counter(told) == {True: 10, False: 10}
         assert await both[0].database.report(lambda tx: [*ledger.audit(tx), *spot.audit(tx)]) == []
+
+
+async def test_of_an_end_and_an_eviction_that_come_at_once_either_is_first_and_the_room_is_given_once(
+    database_url: str,
+) -> None:
+    async with processes(database_url) as (one, other):
+        await open_pool(one, 1)
+        await one.lane.run(spot.SetNode(pool="race", node="n0", state="ready"))
+        outcomes: Counter[tuple[str, str]] = Counter()
+        for turn in range(15):
+            # A container of the whole node, and one that pays more: each turn above what was paid before.
+            low, high = (whole_node(turn, price) for price in (1, 2))
+            placed = await one.lane.run(low)
+            await settle(one)
+            (lease,) = await rows(one.database, tables.leases, "starting")
+            await one.lane.run(spot.RecordStarted(lease.lease_id, "box", lease.start_at))
+            await one.lane.run(high)
+            ended, _ = await asyncio.gather(
+                other.lane.run(spot.RecordEnded(lease.lease_id, lease.start_at, 0)),
+                deciding.step(one.projection, one.database, one.lane),
+            )
+            assert ended is True
+            await settle(one)
+            bids = await rows(one.database, tables.spot_bids, *tables.BID_STATES)
+            outcomes[tuple(bid.state for bid in bids[-2:])] += 1
+            (last,) = await rows(one.database, tables.leases, "starting")
+            assert last.bid_id == bids[-1].bid_id > placed.bid_id
+            await one.lane.run(spot.RecordStarted(last.lease_id, "box", last.start_at))
+            await one.lane.run(spot.RecordEnded(last.lease_id, last.start_at, 0))
+        assert outcomes.keys() <= {("completed", "starting"), ("evicted", "starting")}
+        assert await one.database.report(lambda tx: [*ledger.audit(tx), *spot.audit(tx)]) == []
+
+
+def whole_node(turn: int, price: int) -> spot.PlaceBid:
+    container = spot.Container(image="app", cpu_millis=2_000, memory_mib=4_096)
+    return spot.PlaceBid("race", f"m{turn}-{price}", container, spot.Wish(max_price_micros=price * CREDIT))
+
+
+async def settle(process: Process) -> None:
+    """Match until nothing is left to decide."""
+    while not (await deciding.step(process.projection, process.database, process.lane)).is_done:
+        pass

@@ -208,3 +208,18 @@ async def test_a_bid_whose_container_vanishes_each_time_fails(desk: Desk) -> Non
             await desk.match()
             await desk.start(bid_id)
     assert states == ["submitted", "submitted", "failed"]
+
+
+async def test_who_was_displaced_stands_behind_its_equals_and_who_could_not_start_before_them(desk: Desk) -> None:
+    for node in "ab":
+        await desk.add_node(node)
+    displaced = await desk.running("ann", 1.00, on_eviction="requeue")
+    failed = await desk.place("ann", 1.00)
+    await desk.match()
+    equal = await desk.place("bob", 1.00)
+    await desk.run(spot.EvictLease((await desk.lease_of(displaced)).lease_id))
+    await desk.run(spot.RecordFailed((await desk.lease_of(failed)).lease_id, "no such image"))
+    await desk.end(displaced, 143)
+    places = [(await desk.bid_of(bid_id)).queue_seq for bid_id in (failed, equal, displaced)]
+    assert places == sorted(places)
+    assert places[:2] == [failed, equal]

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from marketplace.database import Database
 from marketplace.foundation.clock import SECOND
-from marketplace.spot import projection_sql, sql
+from marketplace.spot import billing_sql, projection_sql, sql
 from tests.services import plans
 from tests.services.clock import NEW_YEAR
 from tests.services.plans import Hot
@@ -51,7 +51,12 @@ INSERT INTO spot_prices (pool, from_at, to_at, unit_price_micros_per_hour)
 {NUMBERS} SELECT 'default', {NEW_YEAR} + n * 1000, CASE WHEN n < {COUNT} THEN {NEW_YEAR} + n * 1000 + 1000 END, n
             FROM numbers
 """
-FILL = (NODES, BIDS, LEASES, "DELETE FROM spot_prices", PRICES, "ANALYZE")
+LINES = f"""
+INSERT INTO lease_lines (pool, lease_id, from_at, to_at, unit_price_micros_per_hour, charged_micros)
+SELECT pool, lease_id, {NEW_YEAR} + part * 10, {NEW_YEAR} + part * 10 + 10, 5, 1
+  FROM leases, (SELECT n AS part FROM ({NUMBERS} SELECT n FROM numbers) AS counted WHERE n <= 3) AS parts
+"""
+FILL = (NODES, BIDS, LEASES, LINES, "DELETE FROM spot_prices", PRICES, "ANALYZE")
 LATE = NEW_YEAR + SECOND
 
 HOT = {
@@ -65,6 +70,12 @@ HOT = {
     "leases of a node": Hot(("leases_of_node",), lambda tx: sql.read_open_leases(tx, ("default", "n2"))),
     "whether a node is clean": Hot(("leases_of_node",), lambda tx: sql.count_unclean(tx, ("default", "n2"))),
     "the price": Hot(("spot_prices_current",), lambda tx: projection_sql.read_price(tx, "default")),
+    "leases to be charged": Hot(
+        ("leases_to_settle spot_bids nodes",), lambda tx: billing_sql.read_due(tx, now=LATE, limit=9)
+    ),
+    "a lease's lines": Hot(
+        ("lease_lines_pkey",), lambda tx: billing_sql.read_lines(tx, "default", 70_001, after=NEW_YEAR)
+    ),
     "changed nodes": Hot(("nodes_changed",), lambda tx: projection_sql.read_changed_nodes(tx, "default", after=4_990)),
     "changed bids": Hot(
         ("spot_bids_changed",), lambda tx: projection_sql.read_changed_bids(tx, "default", after=COUNT - 20)
@@ -78,9 +89,10 @@ async def test_the_hot_statements_walk_their_index_on_large_books(database: Data
 
 
 def fill_and_check(tx: sa.Connection) -> list[str]:
+    tables = ("nodes", "spot_bids", "leases", "spot_prices", "lease_lines")
     with tx.begin() as transaction:
         for statement in FILL:
             tx.exec_driver_sql(statement)
-        faults = plans.check_all(tx, HOT, tables=("nodes", "spot_bids", "leases", "spot_prices"), ignoring="pools")
+        faults = plans.check_all(tx, HOT, tables=tables, ignoring="pools")
         transaction.rollback()
     return faults

@@ -169,6 +169,45 @@ async def test_an_end_before_the_start_is_billed_nothing(desk: Desk) -> None:
     assert await desk.has("ann") == (WALLET, WALLET)
 
 
+async def test_a_lease_of_a_lost_node_pays_up_to_its_last_sign_of_life_and_the_bid_is_covered_anew(desk: Desk) -> None:
+    bid_id, _ = await run(desk, "ann", SECONDLY)
+    await settle_for(desk, 70)
+    await desk.run(spot.Heartbeat(spot.DEFAULT_POOL, "n"))
+    await settle_for(desk, 31)
+    assert (await desk.lease_of(bid_id)).paid_micros > 85_000
+    assert await desk.run(spot.LoseNodes(30)) == 1
+    lease = await desk.lease_of(bid_id)
+    assert (lease.charged_micros, lease.paid_micros) == (70_000, 70_000)
+    assert await desk.state(bid_id) == "submitted"
+    assert await desk.has("ann") == (WALLET - 70_000, WALLET - 70_000 - 60_000)
+
+
+async def test_while_nothing_is_heard_of_a_node_its_leases_are_not_charged_on(desk: Desk) -> None:
+    bid_id, lease_id = await run(desk, "ann", SECONDLY)
+    await settle_for(desk, 70)
+    await desk.run(spot.Heartbeat(spot.DEFAULT_POOL, "n"))
+    desk.clock.advance(3 * 3_600)
+    assert await settle(desk) == 1
+    assert (await desk.lease_of(bid_id)).charged_micros == 100_000
+    await desk.run(spot.Heartbeat(spot.DEFAULT_POOL, "n"))
+    await settle_for(desk, 10)
+    assert (await desk.lease_of(bid_id)).charged_micros > 10_800_000
+    await end(desk, lease_id)
+    assert (await desk.lease_of(bid_id)).charged_micros == 10_880_000
+
+
+async def test_what_stays_unpaid_is_told(desk: Desk) -> None:
+    bid_id, lease_id = await run(desk, "ann", SECONDLY)
+    await leave(desk, "ann", 5_000)
+    desk.clock.advance(100)  # nobody settled
+    await end(desk, lease_id)
+    (told,) = [data for kind, data in await desk.log() if kind == "insufficient_funds"]
+    assert told["needed"] == "0.035"
+    assert told["reason"] == "0.035 of the 0.10 that it has cost stay unpaid."
+    assert (await desk.lease_of(bid_id)).paid_micros == 65_000
+    assert await desk.has("ann") == (0, 0)
+
+
 # ── money that runs out ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
