@@ -43,7 +43,7 @@ def test_a_refusal_of_a_module_has_the_status_of_its_kind() -> None:
 
 
 def test_a_path_that_is_not_there(client: Client) -> None:
-    for path in ("/", "/nowhere", "/api/v1", "/api/v1/hours/markets/default/nothing", "/docs/assets/nothing.js"):
+    for path in ("/nowhere", "/api/v1", "/api/v1/hours/markets/default/nothing", "/docs/assets/nothing.js"):
         assert_problem(client.get(path), 404, "no_such_path")
 
 
