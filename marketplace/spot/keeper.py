@@ -29,15 +29,14 @@ import structlog
 from marketplace.database import Database, Lane
 from marketplace.foundation import clock, errors
 from marketplace.foundation.clock import SECOND, Instant
-from marketplace.spot import connections, duties, launching, lease_addresses
+from marketplace.spot import comparing, connections, duties, launching, lease_addresses
 from marketplace.spot.commands import (
     ClaimedNode,
     Heartbeat,
-    RecordEnded,
     RecordFailed,
-    RecordStarted,
     RecordTry,
 )
+from marketplace.spot.comparing import Record, compare
 from marketplace.spot.compute import Backend, Container, Unavailable
 from marketplace.spot.duties import Duty
 
@@ -53,10 +52,6 @@ ADDRESS_TRIES = 5
 """A network without a free address is asked so often before the start has failed."""
 KEPT_CONTAINERS = 32
 """Ended ones of a node that are kept for their logs, the newest; a listing asks for each of them."""
-MOST_START_SECONDS = 900.0
-"""A container that a node has taken on and does not bring to run for so long has failed to start."""
-OVERDUE = 5 * SECOND
-"""What runs so long after its deadline is killed once more."""
 
 log = structlog.get_logger(__name__)
 
@@ -189,25 +184,25 @@ class Keeper:
                 if duty.attempts < ADDRESS_TRIES:
                     await self._try_later(duty, full.detail)
                 else:
-                    await self._means.money.run(RecordFailed(duty.lease_id, full.detail))
+                    await self._record(RecordFailed(duty.lease_id, full.detail))
                 return
             except (errors.Refusal, ValueError) as wrong:
-                await self._means.money.run(RecordFailed(duty.lease_id, _sentence(wrong)))
+                await self._record(RecordFailed(duty.lease_id, _sentence(wrong)))
                 return
         await self._note_start(duty, seen, address)
 
     async def _note_start(self, duty: Duty, seen: Container, address: str | None) -> None:
         if seen.state == "failed":
-            await self._means.money.run(RecordFailed(duty.lease_id, seen.reason or "The node could not start it."))
+            await self._record(RecordFailed(duty.lease_id, seen.reason or "The node could not start it."))
         elif seen.state != "starting":  # that one is looked at again
-            started_at = seen.started_at or clock.now()
-            if not await self._means.money.run(RecordStarted(duty.lease_id, seen.reference, started_at, address)):
+            record = comparing.started(duty.lease_id, seen, address)
+            if not await self._record(record):
                 return
             if self._duties.get(duty.lease_id) is duty:  # the news of it comes later
-                noted = msgspec.structs.replace(duty, state="running", started_at=started_at, launch=None)
+                noted = msgspec.structs.replace(duty, state="running", started_at=record.started_at, launch=None)
                 self._duties[duty.lease_id] = noted
             if seen.state == "exited":
-                await self._note_end(duty.lease_id, seen)
+                await self._record(comparing.ended(duty.lease_id, seen))
 
     async def _try_later(self, duty: Duty, why: str) -> None:
         pause = min(PAUSE_SECONDS * 2.0 ** min(duty.attempts, 10), MOST_PAUSE_SECONDS)
@@ -294,61 +289,30 @@ class Keeper:
         expected = [duty for lease_id, duty in self._duties.items() if lease_id not in self._acts]
         now = clock.now()
         found = {connections.lease_of(seen.lease_id): seen for seen in await self._backend.containers()}
-        outcomes = await asyncio.gather(
-            *(self._compare(duty, found.get(duty.lease_id), now) for duty in expected), return_exceptions=True
-        )
+        notes = []
+        for duty in expected:
+            if self._duties.get(duty.lease_id) is not duty:
+                continue  # it has come to something else meanwhile
+            seen = found.get(duty.lease_id)
+            finding = compare(duty, seen, now=now, last_seen_at=self._seen_at.get(duty.lease_id))
+            if seen is not None and seen.state == "running":
+                self._seen_at[duty.lease_id] = now
+            if finding.is_to_act:
+                self._wake(duty.lease_id)
+            if finding.records:
+                notes.append(self._record(*finding.records))
+        outcomes = await asyncio.gather(*notes, return_exceptions=True)
         await self._remove_strangers(lease_id for lease_id in found if lease_id is not None)
         await self._forget_logs()
         for failure in (each for each in outcomes if isinstance(each, BaseException)):
             raise failure
 
-    async def _compare(self, duty: Duty, seen: Container | None, now: Instant) -> None:
-        """Note what has become of a lease's container, where that is news."""
-        lease_id = duty.lease_id
-        if self._duties.get(lease_id) is not duty or duty.state == "matched":
-            return
-        if duty.state == "ended":
-            self._wake(lease_id)
-            return
-        if duty.state == "starting":
-            await self._compare_starting(duty, seen, now)
-            return
-        if seen is None:
-            await self._note_vanished(duty)
-        elif seen.state in ("exited", "failed"):
-            await self._note_ended_stopping(duty, seen)
-        else:
-            self._seen_at[lease_id] = now
-            if duty.started_at is None and seen.started_at is not None:
-                await self._means.money.run(RecordStarted(lease_id, seen.reference, seen.started_at, duty.address))
-            if duty.stop_at is not None and duty.stop_at + OVERDUE < now:
-                self._wake(lease_id)
-
-    async def _compare_starting(self, duty: Duty, seen: Container | None, now: Instant) -> None:
-        """Ask again for a container that is not there, or is past its start; give one up that does not come to run."""
-        if seen is None or seen.state != "starting":
-            self._wake(duty.lease_id)
-        elif duty.start_at is not None and now > duty.start_at + round(MOST_START_SECONDS * SECOND):
-            reason = f"The node did not bring it to run within {MOST_START_SECONDS:g} s."
-            await self._means.money.run(RecordFailed(duty.lease_id, reason))
-
-    async def _note_ended_stopping(self, duty: Duty, seen: Container) -> None:
-        """Note the end of what ran; where it was told to stop before anybody noted its start, that it ran at all."""
-        if duty.started_at is None and seen.started_at is not None:
-            await self._means.money.run(RecordStarted(duty.lease_id, seen.reference, seen.started_at, duty.address))
-        await self._note_end(duty.lease_id, seen)
-
-    async def _note_end(self, lease_id: int, seen: Container) -> None:
-        ended_at = seen.finished_at or clock.now()
-        await self._means.money.run(
-            RecordEnded(lease_id, ended_at, seen.exit_code, out_of_memory=seen.out_of_memory, reason=seen.reason)
-        )
-
-    async def _note_vanished(self, duty: Duty) -> None:
-        """Note that there is no container any more; nobody saw it later than when it was last seen running."""
-        ended_at = self._seen_at.get(duty.lease_id, clock.now())
-        reason = "The node knows no such container any more." if duty.started_at is not None else ""
-        await self._means.money.run(RecordEnded(duty.lease_id, ended_at, None, reason=reason))
+    async def _record(self, *records: Record) -> bool:
+        """Record what came of a lease, one thing after the other, as long as that is news."""
+        for record in records:
+            if not await self._means.money.run(record):
+                return False
+        return True
 
     async def _remove_strangers(self, found: Iterable[int]) -> None:
         """Remove what no lease of this node has. What was started since the last news has one: the books are asked."""
