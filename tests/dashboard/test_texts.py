@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import markupsafe
 import pytest
 
 from marketplace.dashboard import texts
