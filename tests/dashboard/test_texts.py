@@ -64,7 +64,7 @@ def test_what_cannot_be_seen_is_shown_by_its_number() -> None:
 
 def test_a_megabyte_is_not_shown_in_a_cell() -> None:
     assert len(texts.name("x" * 1_000_000)) < 300
-    assert texts.name(SCRIPT) == f"<bdi>{html.escape(SCRIPT)}</bdi>"
+    assert texts.name(SCRIPT) == f"<bdi>{markupsafe.escape(SCRIPT)}</bdi>"
 
 
 def test_numbers_for_a_chart_stay_inside_their_attribute() -> None:
