@@ -2,6 +2,7 @@
 
 What is sold, and who meets whom
     hours       VM-hours: bids meet supply, highest price first, first come first served inside a price
+    spot        containers that run until outbid: bids meet the room on nodes, and every second is billed
     auctions    orders put out to solvers: sealed bids, the best one commits and delivers into escrow
     addresses   IP addresses for what runs: every VM gets one, nobody gets two
     ledger      wallets, and what moves between them: double entry, nothing lost
@@ -13,7 +14,8 @@ The floors below it (imports go down only; import-linter holds them to it)
     worker      composition root: every module's timed jobs
     dashboard   pages for people: they show, and decide nothing
     client      the Python SDK, sync and async; it knows only `wire`
-    hours       the market itself
+    hours       the market for VM-hours
+    spot        the market for containers
     auctions    orders, sealed bids, commitments
     addresses   the address pool
     ledger      wallets, holds, the books of money
@@ -33,6 +35,8 @@ Words
     allocation  hours given to a bid            market      a named book of bids and supplies
     account     a ledger account           transfer    money moved
     hold        money set aside: captured, whole or in part, or released
+    pool        a spot market with its own price    node      a machine that runs leases
+    lease       a bid's running container
     order       what a member puts out to auction
     commitment  a solver's promise to deliver until a deadline
     network     addresses to give out           assignment  an address given out to a VM
