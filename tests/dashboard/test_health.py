@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,7 +53,5 @@ def test_rates_are_those_since_somebody_looked_a_second_ago() -> None:
 def test_the_page_tells_where_the_logs_are(market: Client) -> None:
     market.post("/buy", json={"username": "ann", "volume": 1, "price": 1})
     page = Browser(market).html("/dashboard/admin")
-    rows = re.findall(r'<tr><th scope="row">(\w+)</th><td>(\d+)</td><td>([^<]+)</td></tr>', page)
-    nobody = "nobody follows"
-    assert rows == [("hours", "1", nobody), ("addresses", "1", nobody), ("money", "0", nobody)]
+    assert "Nobody follows the logs." in page
     assert "Deliveries pending</dt><dd>0" in page
