@@ -293,6 +293,7 @@ class ApplyPlan(msgspec.Struct, frozen=True, kw_only=True):
 class ClaimNodes(msgspec.Struct, frozen=True):
     """Look after nodes for `seconds`: those that are this token's already, and those that are nobody's (any more).
 
+    For no seconds: let go of those that are this token's, so that others need not wait; there are none then.
     Outcome: list[ClaimedNode]. The log has no entry of it.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ import msgspec
 import structlog
 
 from marketplace.database import Database, Lane
+from marketplace.foundation import errors
 from marketplace.foundation.settings import Settings
 from marketplace.spot import connections, duties
 from marketplace.spot.commands import ClaimedNode, ClaimNodes, RecordClean
@@ -75,6 +77,8 @@ class Keepers:
                 await self._news.wait(after=self._seq, seconds=claim_at - time.monotonic())
         finally:
             await self._let_go(list(self._keepers))
+            with contextlib.suppress(errors.Refusal):  # the claims lapse by themselves
+                await self._money.run(ClaimNodes(self._token, 0, MOST_NODES))
 
     async def _claim(self) -> None:
         good_until = time.monotonic() + CLAIM_SECONDS * 2 / 3

@@ -132,6 +132,9 @@ def claim(book: Book, command: ClaimNodes) -> list[ClaimedNode]:
         is_free = node.claimed_until is None or node.claimed_until <= book.now
         if _is_removed(node) or not (is_free or node.claim == command.token):
             continue
+        if not command.seconds:
+            _let_go(book, node, command.token)
+            continue
         if node.claim != command.token or node.claimed_until is None or node.claimed_until < lasting:
             node.claim, node.claimed_until = command.token, book.now + command.seconds * SECOND
             book.keep_node(node)
@@ -140,6 +143,13 @@ def claim(book: Book, command: ClaimNodes) -> list[ClaimedNode]:
         offers = (node.cpu_millis, node.memory_mib)
         claimed.append(ClaimedNode(node.pool, node.node, node.backend, settings, node.owner, node.state, *offers))
     return claimed
+
+
+def _let_go(book: Book, node: NodeRecord, token: str) -> None:
+    if node.claim == token:
+        node.claim = node.claimed_until = None
+        book.keep_node(node)
+        book.log.is_dirty = True
 
 
 def hear(book: Book, command: Heartbeat) -> None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from marketplace.spot import tables
-from marketplace.spot.commands import LoseNodes
+from marketplace.spot.commands import ClaimNodes, LoseNodes
 from tests.spot.jobs.town import Town
 
 LOOPS = ("spot.match", "spot.look_after_nodes")
@@ -54,12 +54,22 @@ async def test_two_processes_run_each_lease_once(village: Town, neighbour: Town)
         assert len(await village.leases()) == len(bids), "each ran at its first place"
 
 
-async def test_a_node_is_taken_over_when_its_process_is_gone(village: Town, neighbour: Town) -> None:
+async def test_a_process_that_ends_lets_go_of_its_nodes(town: Town) -> None:
+    await town.node("n1")
+    async with town.working(*LOOPS):
+        await town.until(await town.bid("ann"), "running")
+        assert await claims(town) != {"n1": None}
+    assert await claims(town) == {"n1": None}
+
+
+async def test_a_node_is_taken_over_when_the_claim_of_the_dead_has_lapsed(village: Town, neighbour: Town) -> None:
     await village.node("n1")
     async with village.working(*LOOPS):
         bid_id = await village.bid("ann")
         await village.until(bid_id, "running")
-        before = await claims(village)
+    await village.do(ClaimNodes("of the dead"))
+    before = await claims(village)
+    assert before == {"n1": "of the dead"}
     async with neighbour.working(*LOOPS):
         second = await neighbour.bid("bob")
         await neighbour.until(second, "running", seconds=20)
