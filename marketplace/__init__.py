@@ -2,6 +2,7 @@
 
 What is sold, and who meets whom
     hours       VM-hours: bids meet supply, highest price first, first come first served inside a price
+    spot        containers that run until outbid: bids meet the room on nodes, and every second is billed
     addresses   IP addresses for what runs: every VM gets one, nobody gets two
     ledger      wallets, and what moves between them: double entry, nothing lost
 
@@ -10,7 +11,8 @@ The floors below it (imports go down only; import-linter holds them to it)
     app         composition root: settings in, Litestar application out
     worker      composition root: every module's timed jobs
     client      the Python SDK, sync and async; it knows only `wire`
-    hours       the market itself
+    hours       the market for VM-hours
+    spot        the market for containers
     addresses   the address pool
     ledger      wallets, holds, the books of money
     identity    members, their keys, and what each key is for
@@ -29,6 +31,8 @@ Words
     allocation  hours given to a bid            market      a named book of bids and supplies
     account     a ledger account           transfer    money moved
     hold        money set aside: captured, whole or in part, or released
+    pool        a spot market with its own price    node      a machine that runs leases
+    lease       a bid's running container
     network     addresses to give out           assignment  an address given out to a VM
     lane        a set of tables with one writer at a time
     seq         the gap-free position of a command in its lane's log, in commit order
