@@ -27,7 +27,9 @@ class News:
         deadline = time.monotonic() + seconds
         while not self._told.is_set() and (left := deadline - time.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._told.wait(), min(left, POLL_SECONDS) if self._has_others else left)
+                # Not wait_for: where news and the end come at once, it forgets the end.
+                async with asyncio.timeout(min(left, POLL_SECONDS) if self._has_others else left):
+                    await self._told.wait()
                 break
             if self._has_others and await self._database.read_one(duties.read_head) > after:
                 break
