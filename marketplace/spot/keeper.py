@@ -257,7 +257,8 @@ class Keeper:
             if not self._duties:
                 next_removal = (self._kept[0][0] - clock.now()) / SECOND if self._kept else LOOK_RARELY_SECONDS
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._is_busy.wait(), min(max(next_removal, 0), LOOK_RARELY_SECONDS))
+                    async with asyncio.timeout(min(max(next_removal, 0), LOOK_RARELY_SECONDS)):  # as in news
+                        await self._is_busy.wait()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _try(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -62,9 +62,7 @@ class Matcher:
             is_done = False
             while not is_done:
                 step = await self._step(projection)
-                changes = bool(step.starts or step.evictions)
-                # After its own plan it catches up with that at once, and not as with news.
-                is_done, has_changed = step.is_done and not changes, has_changed or changes
+                is_done, has_changed = step.is_done, has_changed or bool(step.starts or step.evictions)
                 if is_done and step.changes_at is not None:
                     waits.append(max(step.changes_at - clock.now(), 0) / SECOND)
         seq = min((each.seq for each in self._projections.values()), default=0)

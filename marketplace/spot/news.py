@@ -25,11 +25,12 @@ class News:
     async def wait(self, *, after: int, seconds: float) -> None:
         """Return when there may be entries after a seq, after `seconds` at the latest."""
         deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
+        while not self._told.is_set() and (left := deadline - time.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._told.wait(), min(left, POLL_SECONDS) if self._has_others else left)
-            was_told = self._told.is_set()
-            self._told.clear()
-            # One's own commits are told of, too, and may be known by now.
-            if (was_told or self._has_others) and await self._database.read_one(duties.read_head) > after:
-                return
+                # Not wait_for: where news and the end come at once, it forgets the end.
+                async with asyncio.timeout(min(left, POLL_SECONDS) if self._has_others else left):
+                    await self._told.wait()
+                break
+            if self._has_others and await self._database.read_one(duties.read_head) > after:
+                break
+        self._told.clear()
