@@ -6,7 +6,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 	$(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
 # How many test processes; each runs a PostgreSQL of its own.
-JOBS ?= 2
+JOBS ?= 3
 PYTEST := $(PY) -m pytest -n $(JOBS) --dist worksteal
 # Further flags for the tool that a target runs: make run ARGS="--port 9000", make test ARGS="-k expiry"
 ARGS ?=
