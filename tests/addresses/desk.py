@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 
 from marketplace import addresses
 from marketplace.addresses import Allocate, CreateNetwork, Release, ReleaseAddress, Stats, tables
-from marketplace.database import Database, Lane, log
 from marketplace.database.engine import sqlite_file
-from marketplace.foundation.errors import Refusal
-from tests.services import raw
-from tests.services.clock import SettableClock
+from tests.services.lane_desk import LaneDesk
 
 NETWORK = "default"
 
 
-class Desk:
+class Desk(LaneDesk):
     """Where a test asks for addresses. Whoever changes rows behind the pool's back sets `is_tampered`."""
 
-    def __init__(self, lane: Lane, database: Database, clock: SettableClock) -> None:
-        self.lane = lane
-        self.database = database
-        self.clock = clock
-        self.is_tampered = False
+    OWN = (tables.networks, tables.reserved_ranges, tables.segments, tables.addresses, tables.past_assignments)
 
     # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def run(self, command: Any) -> Any:
-        return await self.lane.run(command)
 
     async def network(self, cidr: str = "172.16.0.0/24", *, network: str = NETWORK, **more: Any) -> addresses.Network:
         made: addresses.Network = await self.lane.run(CreateNetwork(network, cidr, **more))
@@ -50,23 +38,7 @@ class Desk:
         ended: addresses.Assigned = await self.run(ReleaseAddress(network, ip))
         return ended.assignment.vm_id
 
-    async def together(self, *commands: Any) -> list[Any]:
-        """Submit commands at once, so that they share a transaction; refusals are among the outcomes."""
-        return await asyncio.gather(*(self.lane.run(each) for each in commands), return_exceptions=True)
-
-    async def refused(self, command: Any, kind: type[Refusal]) -> Refusal:
-        """Expect a refusal that leaves no trace: no row and no seq."""
-        before = await self.everything()
-        with pytest.raises(kind) as caught:
-            await self.lane.run(command)
-        assert await self.everything() == before
-        assert type(caught.value) is kind
-        return caught.value
-
     # ── reads ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def read(self, question: Callable[..., Any], *given: Any, **named: Any) -> Any:
-        return await self.database.read(question, *given, **named)
 
     async def look(self, question: Callable[..., Any], *given: Any) -> Any:
         """Do as `read`; on SQLite without the thread that it is usually read in, for who reads thousands of times."""
@@ -87,21 +59,3 @@ class Desk:
 
     async def audit(self) -> list[str]:
         return list(await self.read(addresses.audit))
-
-    async def everything(self) -> Mapping[str, list[Any]]:
-        """Return every row that the pool has."""
-
-        def select_all(tx: sa.Connection) -> dict[str, list[Any]]:
-            own = (tables.networks, tables.reserved_ranges, tables.segments, tables.addresses, tables.past_assignments)
-            return {
-                table.name: [tuple(row) for row in tx.execute(sa.select(table).order_by(*table.primary_key.columns))]
-                for table in (*own, log.events, log.commits)
-            }
-
-        found: Mapping[str, list[Any]] = await self.read(select_all)
-        return found
-
-    async def tamper(self, *statements: str) -> None:
-        """Change rows by raw SQL, past the lane."""
-        self.is_tampered = True
-        await raw.execute(self.database, *statements)

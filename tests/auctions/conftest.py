@@ -1,31 +1,26 @@
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
 from marketplace import auctions, ledger
-from marketplace.database import Database, Lane, Limits, money
+from marketplace.database import Database, money
 from tests.auctions.desk import Desk
+from tests.services import lane_desk
 from tests.services.clock import SettableClock
 
 
-@contextlib.asynccontextmanager
-async def opened(
+def opened(
     database: Database, clock: SettableClock, *, starting_credits: int = 0, balances: bool = True
-) -> AsyncIterator[Desk]:
+) -> AbstractAsyncContextManager[Desk]:
     """Open a desk on the settable clock. Afterwards the books must balance, where nothing else is said."""
     handlers = {
         **ledger.handlers(starting_credits=starting_credits),
         **auctions.handlers(starting_credits=starting_credits),
     }
-    lane = Lane(money.LANE, database, handlers, limits=Limits(max_waiting_seconds=60), clock=clock)
-    await lane.start()
-    desk = Desk(lane, database, clock)
-    yield desk
-    await lane.drain()
-    assert not balances or await desk.audit() == []
+    return lane_desk.opened(Desk, database, clock, name=money.LANE, handlers=handlers, balances=balances)
 
 
 @pytest.fixture

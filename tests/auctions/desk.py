@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import pytest
 import sqlalchemy as sa
 
 from marketplace import auctions, ledger
@@ -26,39 +23,19 @@ from marketplace.auctions.model import (
     Tick,
     Ticked,
 )
-from marketplace.database import Database, Lane, log
 from marketplace.foundation.clock import SECOND
-from marketplace.foundation.errors import Refusal
-from tests.services.clock import SettableClock
+from tests.services.lane_desk import LaneDesk
 
-OWN = [table for name, table in vars(tables).items() if name.startswith("auction_") and isinstance(table, sa.Table)]
 WINDOW, FULFIL, GRACE = 5, 10, 2
 """Of the default book, in seconds."""
 
 
-class Desk:
+class Desk(LaneDesk):
     """Where a test puts orders out and solvers bid."""
 
-    def __init__(self, lane: Lane, database: Database, clock: SettableClock) -> None:
-        self.lane = lane
-        self.database = database
-        self.clock = clock
-
-    async def run(self, command: Any) -> Any:
-        return await self.lane.run(command)
-
-    async def together(self, *commands: Any) -> list[Any]:
-        """Submit commands at once, so that they share a transaction; refusals are among the outcomes."""
-        return await asyncio.gather(*(self.lane.run(each) for each in commands), return_exceptions=True)
-
-    async def refused(self, command: Any, kind: type[Refusal]) -> Refusal:
-        """Expect a refusal that leaves no trace: no row and no seq."""
-        before = await self.everything()
-        with pytest.raises(Refusal) as caught:
-            await self.lane.run(command)
-        assert await self.everything() == before
-        assert type(caught.value) is kind, caught.value
-        return caught.value
+    OWN = tuple(
+        table for name, table in vars(tables).items() if name.startswith("auction_") and isinstance(table, sa.Table)
+    )
 
     # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -134,17 +111,6 @@ class Desk:
 
     # ── reads ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def read(self, question: Callable[..., Any], *given: Any, **named: Any) -> Any:
-        return await self.database.read(question, *given, **named)
-
-    async def rows(self, table: sa.Table, **where: Any) -> list[Any]:
-        """Return the rows of a table whose columns are as given, by its key."""
-        query = sa.select(table).order_by(*table.primary_key.columns)
-        for name, value in where.items():
-            query = query.where(table.c[name] == value)
-        found: list[Any] = await self.read(lambda tx: tx.execute(query).fetchall())
-        return found
-
     async def order(self, order_id: int) -> Order:
         (row,) = await self.rows(tables.auction_orders, order_id=order_id)
         return Order(*row)
@@ -176,18 +142,6 @@ class Desk:
         """Return what entries of a kind say."""
         rows = await self.rows(tables.auction_log, book=book, kind=kind.__name__)
         return [msgspec.json.decode(row.data, type=kind) for row in rows]
-
-    async def everything(self) -> dict[str, list[Any]]:
-        """Return every row of auctions and of the log."""
-
-        def select_all(tx: sa.Connection) -> dict[str, list[Any]]:
-            return {
-                table.name: [tuple(row) for row in tx.execute(sa.select(table).order_by(*table.primary_key.columns))]
-                for table in (*OWN, log.events, log.commits)
-            }
-
-        found: dict[str, list[Any]] = await self.read(select_all)
-        return found
 
     async def audit(self) -> list[str]:
         """Return what is wrong with the ledger or with the auctions."""

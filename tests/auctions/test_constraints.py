@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from marketplace.auctions import tables
 from marketplace.foundation.clock import SECOND
-from tests.auctions.desk import FULFIL, GRACE, OWN, WINDOW, Desk
+from tests.auctions.desk import FULFIL, GRACE, WINDOW, Desk
 from tests.services import raw
 from tests.services.clock import NEW_YEAR
 
@@ -169,7 +169,7 @@ async def test_a_deposit_counts_by_itself(desk_to_tamper: Desk) -> None:
     assert (found.deposited, found.due_at, found.is_kept) == (20, ENDS - 5, True)
 
 
-@pytest.mark.parametrize("table", [table.name for table in OWN])
+@pytest.mark.parametrize("table", [table.name for table in Desk.OWN])
 async def test_no_table_can_be_emptied(books: Desk, table: str) -> None:
     statement = f"DELETE FROM {table}" if books.database.url.startswith("sqlite") else f"TRUNCATE {table} CASCADE"
     with pytest.raises((IntegrityError, DBAPIError)):

@@ -12,9 +12,8 @@ import typing
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, rule
 
 from marketplace.auctions import entries
 from marketplace.auctions.model import CancelOrder, Deposit, OpenBook, PlaceBid, PlaceOrder, Tick
@@ -23,8 +22,8 @@ from marketplace.foundation.clock import SECOND
 from tests.auctions.conftest import opened
 from tests.auctions.desk import Desk
 from tests.auctions.simple_auction import BATCH, FULFIL, GRACE, TICK, WINDOW, SimpleAuction
-from tests.ledger.test_model_agreement import Loop
 from tests.services.clock import SettableClock
+from tests.services.machine import Batches, play
 
 pytestmark = pytest.mark.property
 
@@ -38,17 +37,15 @@ which = st.integers(0, 3)
 solvers = st.sampled_from((*SOLVERS, "ann"))
 
 
-class Machine(RuleBasedStateMachine):
-    """Batches for one book. `desk` and `run` are given by the test."""
+class Machine(Batches):
+    """Batches for one book."""
 
     desk: Desk
-    run: Any
 
     @initialize(bond=st.sampled_from((None, None, 21)))
     def begin(self, bond: int | None) -> None:
         self.book = f"b{next(numbers)}"
-        self.simple = SimpleAuction(now=self.desk.clock(), bond=bond)
-        self.waiting: list[Any] = []
+        self.begin_empty(SimpleAuction(now=self.desk.clock(), bond=bond))
         times = {"tick": TICK, "bidding_window": WINDOW, "fulfil": FULFIL, "grace": GRACE}
         settings_: dict[str, Any] = {f"{name}_micros": seconds * SECOND for name, seconds in times.items()}
         self.run(self.desk.run(OpenBook(self.book, batch_size=BATCH, bond=bond, **settings_)))
@@ -73,14 +70,14 @@ class Machine(RuleBasedStateMachine):
     )
     def place(self, owner: str, budget: int | None, limit: int | None, after: int | None) -> None:
         expires_at = None if after is None else self.desk.clock() + after * SECOND
-        self.waiting.append(
+        self.add(
             PlaceOrder(self.book, self.name(owner), "some hours", None, "hour", limit, "credit", budget, expires_at)
         )
 
     @rule(number=which)
     def cancel(self, number: int) -> None:
         if number == 3:
-            self.waiting.append(CancelOrder(self.pick(number)))
+            self.add(CancelOrder(self.pick(number)))
 
     @rule(
         number=which,
@@ -91,11 +88,11 @@ class Machine(RuleBasedStateMachine):
     )
     def bid(self, number: int, solver: str, most: int, rate: str, valid: int) -> None:
         valid_till = self.desk.clock() + valid * SECOND
-        self.waiting.append(PlaceBid(self.pick(number), self.name(solver), most, rate, valid_till))
+        self.add(PlaceBid(self.pick(number), self.name(solver), most, rate, valid_till))
 
     @rule(number=which, solver=st.sampled_from(SOLVERS), amount=st.one_of(st.none(), st.integers(1, 9)))
     def deposit(self, number: int, solver: str, amount: int | None) -> None:
-        self.waiting.append(Deposit(self.pick(number), self.name(solver), amount))
+        self.add(Deposit(self.pick(number), self.name(solver), amount))
 
     @rule(number=which, amount=st.sampled_from((None, None, 2)))
     def deliver(self, number: int, amount: int | None) -> None:
@@ -103,12 +100,12 @@ class Machine(RuleBasedStateMachine):
         self.settle()
         order_id = self.pick(number)
         if live := self.simple.live(order_id):
-            self.waiting.append(Deposit(order_id, live["solver"], amount))
+            self.add(Deposit(order_id, live["solver"], amount))
 
     @rule(after=st.sampled_from((0, 1, 2, 3, 4)))
     def tick(self, after: int) -> None:
         self.wait(after)
-        self.waiting.append(Tick(self.book, "q"))
+        self.add(Tick(self.book, "q"))
 
     @rule(after=st.sampled_from((1, 2, 4, 1_000)))
     def wait(self, after: int) -> None:
@@ -132,30 +129,14 @@ class Machine(RuleBasedStateMachine):
         order_id = self.simple.orders[-1]["id"] or 10**9
         for number, solver in enumerate(bidders):
             valid_till = self.desk.clock() + (5 if number == 1 else 50) * SECOND
-            self.waiting.append(PlaceBid(order_id, self.name(solver), 10 + number % 2, "200000.5", valid_till))
+            self.add(PlaceBid(order_id, self.name(solver), 10 + number % 2, "200000.5", valid_till))
         self.tick(WINDOW)
         for amount in amounts:
             self.settle()
             live = self.simple.live(order_id)
             if live and amount != 0:
-                self.waiting.append(Deposit(order_id, live["solver"], amount))
+                self.add(Deposit(order_id, live["solver"], amount))
             self.tick(FULFIL + GRACE)
-
-    def settle(self) -> None:
-        batch, self.waiting = self.waiting, []
-        for command, outcome in zip(batch, self.run(self.desk.together(*batch)), strict=True):
-            self.simple.check(command, outcome)
-
-    @invariant()
-    def books_agree(self) -> None:
-        if len(getattr(self, "waiting", ())) >= 5:
-            self.settle()
-            self.compare()
-
-    def teardown(self) -> None:
-        if hasattr(self, "waiting"):
-            self.settle()
-            self.compare()
 
     def compare(self) -> None:
         orders = self.run(self.desk.rows(auction_orders, book=self.book))
@@ -178,34 +159,21 @@ class Machine(RuleBasedStateMachine):
         assert sum(self.simple.wallets.balance.values()) == 5 * 130
 
 
-def test_whatever_is_asked_the_books_end_as_a_simple_one_does(database_url: str, *, is_soak: bool) -> None:
-    from marketplace.database import open_database
-
-    loop = Loop()
-    try:
-        database = open_database(database_url)
-        manager = opened(database, SettableClock())
-        desk = loop.run(manager.__aenter__())
-        machine = type("MachineOnADesk", (Machine,), {"desk": desk, "run": staticmethod(loop.run)})
-        run_state_machine_as_test(
-            machine,
-            settings=settings(
-                max_examples=LONG_SEQUENCES if is_soak else SEQUENCES,
-                stateful_step_count=LONG_STEPS if is_soak else STEPS,
-                suppress_health_check=list(HealthCheck),
-                deadline=None,
-            ),
-        )
-        assert loop.run(kinds(desk)) == EVERY_KIND, "something never happened, so nothing is said of it"
-        loop.run(manager.__aexit__(None, None, None))
-        loop.run(database.close())
-    finally:
-        loop.close()
-
-
 EVERY_KIND = {kind.__name__ for kind in typing.get_args(entries.BookEntry)}
 
 
-async def kinds(desk: Desk) -> set[str]:
-    """Return the kinds of entries that all logs have."""
-    return {row.kind for row in await desk.rows(auction_log)}
+async def check_kinds(desk: Desk) -> None:
+    """See that the logs have entries of every kind."""
+    kinds = {row.kind for row in await desk.rows(auction_log)}
+    assert kinds == EVERY_KIND, "something never happened, so nothing is said of it"
+
+
+def test_whatever_is_asked_the_books_end_as_a_simple_one_does(database_url: str, *, is_soak: bool) -> None:
+    play(
+        Machine,
+        database_url,
+        lambda database: opened(database, SettableClock()),
+        sequences=LONG_SEQUENCES if is_soak else SEQUENCES,
+        steps=LONG_STEPS if is_soak else STEPS,
+        afterwards=check_kinds,
+    )

@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import pytest
 import sqlalchemy as sa
 
 from marketplace import ledger
-from marketplace.database import Database, Lane, log
-from marketplace.foundation.errors import Refusal
+from marketplace.database import log
 from marketplace.ledger import Account, Deposit, Pay, Withdraw, tables
-from tests.services.clock import SettableClock
-
-OWN = (tables.assets, tables.accounts, tables.transfers, tables.open_holds)
+from tests.services.lane_desk import LaneDesk
 
 
-class Desk:
+class Desk(LaneDesk):
     """Where a test moves money. Amounts are micro-credits."""
 
-    def __init__(self, lane: Lane, database: Database, clock: SettableClock) -> None:
-        self.lane = lane
-        self.database = database
-        self.clock = clock
-
-    async def run(self, command: Any) -> Any:
-        return await self.lane.run(command)
-
-    async def together(self, *commands: Any) -> list[Any]:
-        """Submit commands at once, so that they share a transaction; refusals are among the outcomes."""
-        return await asyncio.gather(*(self.lane.run(each) for each in commands), return_exceptions=True)
+    OWN = (tables.assets, tables.accounts, tables.transfers, tables.open_holds)
 
     async def deposit(self, username: str, amount: int, **more: Any) -> ledger.Paid:
         paid: ledger.Paid = await self.run(Deposit(username, amount, **more))
@@ -45,18 +29,6 @@ class Desk:
     async def pay(self, username: str, to: str, amount: int, **more: Any) -> ledger.Paid:
         paid: ledger.Paid = await self.run(Pay(username, to, amount, **more))
         return paid
-
-    async def refused(self, command: Any, kind: type[Refusal]) -> Refusal:
-        """Expect a refusal that leaves no trace: no row and no seq."""
-        before = await self.everything()
-        with pytest.raises(kind) as caught:
-            await self.lane.run(command)
-        assert await self.everything() == before
-        assert type(caught.value) is kind
-        return caught.value
-
-    async def read(self, question: Callable[..., Any], *given: Any, **named: Any) -> Any:
-        return await self.database.read(question, *given, **named)
 
     async def wallet(self, username: str, asset: str = ledger.CREDIT, scope: str = ledger.SCOPE) -> Account | None:
         found: Account | None = await self.read(ledger.balance, ledger.wallet(username, asset=asset, scope=scope))
@@ -83,15 +55,3 @@ class Desk:
 
     async def audit(self) -> list[str]:
         return list(await self.read(ledger.audit))
-
-    async def everything(self) -> dict[str, list[Any]]:
-        """Return every row that the ledger has."""
-
-        def select_all(tx: sa.Connection) -> dict[str, list[Any]]:
-            return {
-                table.name: [tuple(row) for row in tx.execute(sa.select(table).order_by(*table.primary_key.columns))]
-                for table in (*OWN, log.events, log.commits)
-            }
-
-        found: dict[str, list[Any]] = await self.read(select_all)
-        return found

@@ -7,16 +7,11 @@ has a scope of its own, so that all share one database.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import threading
-from collections.abc import Coroutine
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, rule
 
 from marketplace import ledger
 from marketplace.foundation.clock import SECOND
@@ -26,6 +21,7 @@ from tests.ledger.desk import Desk
 from tests.ledger.house import Capture, Hold, Release
 from tests.ledger.simple_ledger import HOUSE, OUTSIDE, STARTING, SimpleLedger
 from tests.services.clock import SettableClock
+from tests.services.machine import Batches, play
 
 pytestmark = pytest.mark.property
 
@@ -41,24 +37,19 @@ references = st.one_of(st.none(), st.sampled_from("pqrs"))
 seconds = st.one_of(st.none(), st.integers(1, 3))
 
 
-class Machine(RuleBasedStateMachine):
-    """Batches for one scope. `desk` and `run` are given by the test."""
+class Machine(Batches):
+    """Batches for one scope."""
 
     desk: Desk
-    run: Any
 
     @initialize()
     def begin(self) -> None:
         self.scope = f"s{next(numbers)}"
-        self.simple = SimpleLedger(now=self.desk.clock())
-        self.waiting: list[Any] = []
+        self.begin_empty(SimpleLedger(now=self.desk.clock()))
 
     @property
     def hold_ids(self) -> list[int]:
         return list(self.simple.holds)
-
-    def add(self, command: Any) -> None:
-        self.waiting.append(command)
 
     @rule(name=names, amount=amounts, reference=references)
     def deposit(self, name: str, amount: int, reference: str | None) -> None:
@@ -117,22 +108,6 @@ class Machine(RuleBasedStateMachine):
         self.capture(1, max(amount - 1, 1), None)
         self.release(1, None)
 
-    def settle(self) -> None:
-        batch, self.waiting = self.waiting, []
-        for command, outcome in zip(batch, self.run(self.desk.together(*batch)), strict=True):
-            self.simple.check(command, outcome)
-
-    @invariant()
-    def books_agree(self) -> None:
-        if len(getattr(self, "waiting", ())) >= 5:
-            self.settle()
-            self.compare()
-
-    def teardown(self) -> None:
-        if hasattr(self, "waiting"):
-            self.settle()
-            self.compare()
-
     def compare(self) -> None:
         keys = {name: ledger.wallet(name, scope=self.scope) for name in NAMES}
         keys |= {HOUSE: ledger.revenue("house", scope=self.scope), OUTSIDE: ledger.external(scope=self.scope)}
@@ -147,42 +122,11 @@ class Machine(RuleBasedStateMachine):
         assert total == 0
 
 
-class Loop:
-    """An event loop in a thread of its own: a state machine is driven by plain calls."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
-
-    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
 def test_random_operations_end_as_a_plain_list_of_moves_says(database_url: str, is_soak: bool) -> None:
-    from marketplace.database import open_database
-
-    loop = Loop()
-    try:
-        database = open_database(database_url)
-        manager = opened(database, SettableClock(), starting_credits=STARTING)
-        desk = loop.run(manager.__aenter__())
-        machine = type("MachineOnADesk", (Machine,), {"desk": desk, "run": staticmethod(loop.run)})
-        run_state_machine_as_test(
-            machine,
-            settings=settings(
-                max_examples=LONG_SEQUENCES if is_soak else SEQUENCES,
-                stateful_step_count=LONG_STEPS if is_soak else STEPS,
-                suppress_health_check=list(HealthCheck),
-                deadline=None,
-            ),
-        )
-        loop.run(manager.__aexit__(None, None, None))
-        loop.run(database.close())
-    finally:
-        loop.close()
+    play(
+        Machine,
+        database_url,
+        lambda database: opened(database, SettableClock(), starting_credits=STARTING),
+        sequences=LONG_SEQUENCES if is_soak else SEQUENCES,
+        steps=LONG_STEPS if is_soak else STEPS,
+    )

@@ -2,68 +2,47 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import msgspec
-import pytest
 import sqlalchemy as sa
 
 from marketplace import ledger, spot
-from marketplace.database import Database, Lane, Limits, log, money
-from marketplace.foundation.errors import Refusal
+from marketplace.database import Database, Lane, log, money
+from marketplace.ledger import tables as of_ledger
 from marketplace.spot import deciding, tables
 from marketplace.spot.records import BidRecord, LeaseRecord
+from tests.services import lane_desk
 from tests.services.clock import SettableClock
+from tests.services.lane_desk import LaneDesk
 
 CREDIT = 1_000_000
-OWN = (tables.pools, tables.nodes, tables.spot_bids, tables.leases, tables.spot_prices, tables.lease_lines)
 UNIT = (1_000, 2_048)
 """Millis of vCPU and MiB of a unit of the pool `default`."""
 
 
-@contextlib.asynccontextmanager
-async def opened(
+def opened(
     database: Database, clock: SettableClock, *, balances: bool = True, starting: int = 1_000 * CREDIT
-) -> AsyncIterator[Desk]:
+) -> AbstractAsyncContextManager[Desk]:
     """Open a desk; wallets open with 1 000 credits. Afterwards the books must balance, where nothing else is said."""
     handlers = {**ledger.handlers(starting_credits=starting), **spot.handlers(starting_credits=starting)}
-    lane = Lane(money.LANE, database, handlers, limits=Limits(max_waiting_seconds=60), clock=clock)
-    await lane.start()
-    desk = Desk(lane, database, clock)
-    yield desk
-    await lane.drain()
-    assert not balances or await desk.audit() == []
+    return lane_desk.opened(Desk, database, clock, name=money.LANE, handlers=handlers, balances=balances)
 
 
-class Desk:
+class Desk(LaneDesk):
     """Where a test bids. Prices are credits an hour for a container of one unit, where nothing else is said."""
 
+    OWN = (
+        *(tables.pools, tables.nodes, tables.spot_bids, tables.leases, tables.spot_prices, tables.lease_lines),
+        *(of_ledger.accounts, of_ledger.transfers, of_ledger.open_holds),
+    )
+
     def __init__(self, lane: Lane, database: Database, clock: SettableClock) -> None:
-        self.lane = lane
-        self.database = database
-        self.clock = clock
+        super().__init__(lane, database, clock)
         self.projection = spot.Projection(spot.DEFAULT_POOL, clock=clock)
         self._owners = itertools.count(1)
-
-    async def run(self, command: Any) -> Any:
-        return await self.lane.run(command)
-
-    async def together(self, *commands: Any) -> list[Any]:
-        """Submit commands at once, so that they share a transaction; refusals are among the outcomes."""
-        return await asyncio.gather(*(self.lane.run(each) for each in commands), return_exceptions=True)
-
-    async def refused(self, command: Any, kind: type[Refusal]) -> Refusal:
-        """Expect a refusal that leaves no trace: no row and no seq."""
-        before = await self.everything()
-        with pytest.raises(kind) as caught:
-            await self.lane.run(command)
-        assert await self.everything() == before
-        assert type(caught.value) is kind
-        return caught.value
 
     # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -118,9 +97,6 @@ class Desk:
 
     # ── reads ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def read(self, question: Callable[..., Any], *given: Any, **named: Any) -> Any:
-        return await self.database.read(question, *given, **named)
-
     async def bid_of(self, bid_id: int) -> BidRecord:
         from marketplace.spot import sql
 
@@ -163,16 +139,3 @@ class Desk:
 
     async def audit(self) -> list[str]:
         return [*await self.read(ledger.audit), *await self.read(spot.audit)]
-
-    async def everything(self) -> dict[str, list[Any]]:
-        """Return every row that the market and the ledger have."""
-        from marketplace.ledger import tables as of_ledger
-
-        def select_all(tx: sa.Connection) -> dict[str, list[Any]]:
-            return {
-                table.name: [tuple(row) for row in tx.execute(sa.select(table).order_by(*table.primary_key.columns))]
-                for table in (*OWN, of_ledger.accounts, of_ledger.transfers, of_ledger.open_holds, log.events)
-            }
-
-        found: dict[str, list[Any]] = await self.read(select_all)
-        return found
