@@ -39,25 +39,26 @@ class Doom:
     def __init__(self, point: str, moment: str) -> None:
         self.point = point
         self.moment = moment
-        self._at_hand: set[str] = set()
+        self._at_hand: dict[str, set[str]] = {}
+        """What each lane's transaction is about: lanes take turns on the loop."""
 
     def arm(self) -> None:
         transact, decide, finish = Lane._transact, Lane._decide, log.Log.finish
 
         def decide_knowing(lane: Lane, tx: Any, book: Any, batch: Any) -> Any:
-            self._at_hand = {type(entry.command).__name__ for entry in batch.entries}
+            self._at_hand[lane.name] = {type(entry.command).__name__ for entry in batch.entries}
             return decide(lane, tx, book, batch)
 
         def finish_or_die(book: log.Log, tx: Any, **rest: Any) -> None:
             finish(book, tx, **rest)
-            self._at_hand |= {entry.kind for entry in book._entries}
-            self.reach("before")
+            self._at_hand[book.lane] |= {entry.kind for entry in book._entries}
+            self.reach("before", book.lane)
 
         def transact_and_die(lane: Lane, tx: Any, batch: Any, limit: Any) -> None:
-            self._at_hand = set()
+            self._at_hand[lane.name] = set()
             transact(lane, tx, batch, limit)
             if batch.token:
-                self.reach("after")
+                self.reach("after", lane.name)
 
         for owner, name, replaced in (
             (Lane, "_decide", decide_knowing),
@@ -68,8 +69,8 @@ class Doom:
         for name in ("start", "stop", "remove"):
             setattr(simulated.Simulated, name, self._around(name, getattr(simulated.Simulated, name)))
 
-    def reach(self, moment: str) -> None:
-        if moment == self.moment and self.point in self._at_hand:
+    def reach(self, moment: str, lane: str) -> None:
+        if moment == self.moment and self.point in self._at_hand[lane]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _around(self, name: str, act: Any) -> Any:
