@@ -174,6 +174,10 @@ class Delivery:
         self.deposits = sql.read_deposits(
             tx, {(one.book, one.commitment_id, reference) for one, reference in referring if reference}
         )
+        late = [each for each in commands if isinstance(each, Deposit) and self._is_late(each)]
+        self.past = sql.read_past_deposits(
+            tx, {(self.orders[each.order_id].book, each.order_id, each.solver, each.reference or "") for each in late}
+        )
         sides = [(self.orders[each.order_id], each.solver) for each in depositing]
         self.money = ledger.open_books(
             tx,
@@ -183,6 +187,12 @@ class Delivery:
         )
         self.new: list[DepositRow] = []
         self.claimed: dict[int, Commitment] = {}
+
+    def _is_late(self, command: Deposit) -> bool:
+        """Tell whether no commitment of the solver is live, so that it can only be told again what it was told."""
+        live = self.commitments.get(command.order_id)
+        is_its_own = live is not None and live.solver == command.solver
+        return command.reference is not None and command.order_id in self.orders and not is_its_own
 
     def write(self) -> None:
         """Leave everything to the lane to be written; what is deposited, the database adds up itself."""
@@ -221,14 +231,14 @@ def _commitment(delivery: Delivery, command: Deposit | Claim) -> Commitment | Re
 
 
 def _deposit(delivery: Delivery, command: Deposit) -> Deposited | Refusal:
+    if past := delivery.past.get((command.order_id, command.solver, command.reference or "")):
+        return _again(command, *past)
     commitment = _commitment(delivery, command)
     if isinstance(commitment, Refusal):
         return commitment
     name = (commitment.commitment_id, command.reference or "")
     if command.reference and (first := delivery.deposits.get(name)):
-        is_same = command.amount in (None, first.amount)
-        told = Deposited(copy.copy(commitment), first.amount, first.hold_id, created=False)
-        return told if is_same else errors.ReferenceTaken(command.reference)
+        return _again(command, first, commitment)
     if delivery.now >= commitment.ends_at:
         return errors.TooLate(command.order_id)
     missing = max(commitment.min_output - commitment.deposited, 0)
@@ -240,6 +250,13 @@ def _deposit(delivery: Delivery, command: Deposit) -> Deposited | Refusal:
     if commitment.deposits >= model.MOST_DEPOSITS:
         return errors.TooManyDeposits(command.order_id, model.MOST_DEPOSITS)
     return _take(delivery, commitment, amount, reference=command.reference)
+
+
+def _again(command: Deposit, first: DepositRow, commitment: Commitment) -> Deposited | Refusal:
+    """Answer a reference that was carried out before, with its commitment as it is by now."""
+    if command.amount not in (None, first.amount):
+        return errors.ReferenceTaken(first.reference or "")
+    return Deposited(copy.copy(commitment), first.amount, first.hold_id, created=False)
 
 
 def _take(delivery: Delivery, commitment: Commitment, amount: int, *, reference: str | None) -> Deposited | Refusal:

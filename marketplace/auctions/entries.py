@@ -53,7 +53,7 @@ class BidReceived(msgspec.Struct, frozen=True, tag="bid_received"):
     closes_at: Instant | None
 
 
-class RankedBid(msgspec.Struct, frozen=True):
+class RankedBid(msgspec.Struct, frozen=True, gc=False):
     """A bid as it is shown after selection; `rank` from 1 for those that were valid, `reason` for those that were not.
 
     A higher `min_output` goes first, then a lower `max_input`, then the lower `bid_id`.

@@ -117,8 +117,11 @@ class Order(msgspec.Struct):
         return self.expires_at is not None and self.expires_at <= now
 
 
-class SolverBid(msgspec.Struct):
-    """A solver's one bid on an order. `spent`: it counts no more, since its commitment failed or its time was over."""
+class SolverBid(msgspec.Struct, gc=False):
+    """A solver's one bid on an order. `spent`: it counts no more, since its commitment failed or its time was over.
+
+    There may be a hundred thousand at once: the collector, which would find nothing, does not look at them.
+    """
 
     book: str
     order_id: int
@@ -302,7 +305,8 @@ class PlaceBid(msgspec.Struct, frozen=True):
 class Deposit(msgspec.Struct, frozen=True):
     """Deliver to the owner, in escrow until the commitment ends. Outcome: Deposited.
 
-    `amount` None: what is missing. A `reference` makes it happen once.
+    `amount` None: what is missing. A `reference` makes it happen once in a commitment; sent again after the
+    commitment's end, it is answered with that one.
     Refused: UnknownCommitment, TooLate, WrongEscrow, TooManyDeposits, BadAmount, ledger.NotCovered.
     """
 

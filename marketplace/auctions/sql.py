@@ -46,7 +46,7 @@ _now = sa.bindparam("now", type_=sa.BigInteger)
 _live: sa.ColumnElement[str] = sa.literal_column("'live'")
 
 
-class BidOfText(SolverBid, array_like=True):
+class BidOfText(SolverBid, array_like=True, gc=False):
     """A bid as it is read with all others of its order."""
 
 
@@ -95,6 +95,38 @@ def _find_live() -> bulk.Bulk:
     return bulk.Bulk(columns, {"postgresql": look_up, "sqlite": join})
 
 
+def _find_past() -> bulk.Bulk:
+    """Look up, of all commitments that a solver has had on an order, deposits with a reference."""
+    commitments, deposits = auction_commitments.c, auction_deposits.c
+    columns = [*DEPOSIT_COLUMNS, *COMMITMENT_COLUMNS]
+    together = auction_commitments.join(auction_deposits)
+
+    def condition(rows: sa.FromClause) -> sa.ColumnElement[bool]:
+        return sa.and_(
+            commitments.book == rows.c.book,
+            commitments.order_id == rows.c.order_id,
+            commitments.solver == rows.c.solver,
+            deposits.reference == rows.c.reference,
+        )
+
+    def join(rows: sa.FromClause) -> Any:
+        return sa.select(*columns).select_from(rows.join(together, condition(rows)))
+
+    def look_up(rows: sa.FromClause) -> Any:
+        newest = sa.select(*(column.label(f"of_{place}") for place, column in enumerate(columns)))
+        found = (
+            newest.select_from(together)
+            .where(condition(rows))
+            .order_by(commitments.commitment_id.desc())
+            .limit(1)
+            .lateral("found")
+        )
+        return sa.select(*found.c).select_from(rows).join(found, sa.true())
+
+    given = {name: commitments[name].type for name in ("book", "order_id", "solver")} | {"reference": sa.Text()}
+    return bulk.Bulk(given, {"postgresql": look_up, "sqlite": join})
+
+
 def _gather(table: sa.Table, columns: Sequence[sa.Column[Any]], key: str, *where: sa.ColumnElement[bool]) -> bulk.Bulk:
     """Read, for each given key, all rows that have it, as one JSON list of lists."""
 
@@ -117,12 +149,9 @@ def _gather(table: sa.Table, columns: Sequence[sa.Column[Any]], key: str, *where
 
 
 _find_live_commitments = _find_live()
+_find_past_deposits = _find_past()
 _gather_bids = _gather(auction_bids, BID_COLUMNS, "order_id", auction_bids.c.state == _live)
 _gather_deposits = _gather(auction_deposits, DEPOSIT_COLUMNS, "commitment_id")
-
-
-def _fetch(statement: bulk.Bulk, tx: sa.Connection, given: Sequence[Any]) -> Sequence[Any]:
-    return statement.fetch(tx, given)
 
 
 def _rows(keys: Iterable[Key], name: str) -> list[dict[str, Any]]:
@@ -131,19 +160,19 @@ def _rows(keys: Iterable[Key], name: str) -> list[dict[str, Any]]:
 
 def read_books(tx: sa.Connection, names: Iterable[str]) -> list[Book]:
     """Return those of the named books that there are."""
-    return [Book(*row) for row in _fetch(_find_books, tx, [{"book": name} for name in sorted(names)])]
+    return [Book(*row) for row in _find_books.fetch(tx, [{"book": name} for name in sorted(names)])]
 
 
 def read_orders(tx: sa.Connection, ids: Iterable[int]) -> dict[int, Order]:
     """Return orders by their ids, without description and payload."""
     given = [{"order_id": one} for one in sorted(set(ids))]
-    return {order.order_id: order for order in (Order(*row) for row in _fetch(_find_orders, tx, given))}
+    return {order.order_id: order for order in (Order(*row) for row in _find_orders.fetch(tx, given))}
 
 
 def read_descriptions(tx: sa.Connection, orders: Iterable[Order]) -> None:
     """Fill in the description and payload of orders."""
     by_id = {order.order_id: order for order in orders}
-    found = _fetch(_find_descriptions, tx, _rows(((one.book, one.order_id) for one in by_id.values()), "order_id"))
+    found = _find_descriptions.fetch(tx, _rows(((one.book, one.order_id) for one in by_id.values()), "order_id"))
     for order_id, description, payload in found:
         by_id[order_id].description, by_id[order_id].payload = description, payload
 
@@ -151,37 +180,51 @@ def read_descriptions(tx: sa.Connection, orders: Iterable[Order]) -> None:
 def read_bids(tx: sa.Connection, keys: Iterable[tuple[str, int, str]]) -> dict[tuple[int, str], SolverBid]:
     """Return bids by (order_id, solver), asked for with their book."""
     given = [{"book": book, "order_id": number, "solver": solver} for book, number, solver in sorted(set(keys))]
-    return {(bid.order_id, bid.solver): bid for bid in (SolverBid(*row) for row in _fetch(_find_bids, tx, given))}
+    return {(bid.order_id, bid.solver): bid for bid in (SolverBid(*row) for row in _find_bids.fetch(tx, given))}
 
 
 def read_bids_of(tx: sa.Connection, orders: Iterable[Key]) -> dict[int, Sequence[SolverBid]]:
     """Return all live bids of orders, by order."""
-    found = _fetch(_gather_bids, tx, _rows(orders, "order_id"))
+    found = _gather_bids.fetch(tx, _rows(orders, "order_id"))
     return {order_id: _read_bids(text) for order_id, text in found if text}
 
 
 def read_solvers(tx: sa.Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], SolverRecord]:
     """Return the records of solvers by (book, solver), those that there are."""
     given = [{"book": book, "solver": solver} for book, solver in sorted(set(keys))]
-    return {(one.book, one.solver): one for one in (SolverRecord(*row) for row in _fetch(_find_solvers, tx, given))}
+    return {(one.book, one.solver): one for one in (SolverRecord(*row) for row in _find_solvers.fetch(tx, given))}
 
 
 def read_live_commitments(tx: sa.Connection, orders: Iterable[Key]) -> dict[int, Commitment]:
     """Return the live commitments of orders, by order."""
-    found = (Commitment(*row) for row in _fetch(_find_live_commitments, tx, _rows(orders, "order_id")))
+    found = (Commitment(*row) for row in _find_live_commitments.fetch(tx, _rows(orders, "order_id")))
     return {one.order_id: one for one in found}
 
 
 def read_deposits(tx: sa.Connection, keys: Iterable[tuple[str, int, str]]) -> dict[tuple[int, str], DepositRow]:
     """Return deposits by (commitment_id, reference), asked for with their book."""
     given = [{"book": book, "commitment_id": one, "reference": name} for book, one, name in sorted(set(keys))]
-    found = (DepositRow(*row) for row in _fetch(_find_deposits, tx, given))
+    found = (DepositRow(*row) for row in _find_deposits.fetch(tx, given))
     return {(one.commitment_id, one.reference or ""): one for one in found}
+
+
+def read_past_deposits(
+    tx: sa.Connection, keys: Iterable[tuple[str, int, str, str]]
+) -> dict[tuple[int, str, str], tuple[DepositRow, Commitment]]:
+    """Return deposits by (order_id, solver, reference), asked for with their book, of any commitment: the newest."""
+    names = ("book", "order_id", "solver", "reference")
+    rows = _find_past_deposits.fetch(tx, [dict(zip(names, key, strict=True)) for key in sorted(set(keys))])
+    found = {}
+    for row in sorted(rows, key=lambda row: int(row[1])):  # by the commitment
+        deposit = DepositRow(*row[: len(DEPOSIT_COLUMNS)])
+        commitment = Commitment(*row[len(DEPOSIT_COLUMNS) :])
+        found[commitment.order_id, commitment.solver, deposit.reference or ""] = deposit, commitment
+    return found
 
 
 def read_deposits_of(tx: sa.Connection, commitments: Iterable[Key]) -> dict[int, Sequence[DepositRow]]:
     """Return all deposits of commitments, by commitment."""
-    found = _fetch(_gather_deposits, tx, _rows(commitments, "commitment_id"))
+    found = _gather_deposits.fetch(tx, _rows(commitments, "commitment_id"))
     return {commitment_id: _read_deposits(text) for commitment_id, text in found if text}
 
 
@@ -307,7 +350,7 @@ _put_commitments = bulk.put_into(
 )
 _insert_deposits = bulk.insert_into(auction_deposits, *DepositRow.__struct_fields__)
 _insert_batches = bulk.insert_into(auction_batches, *Batch.__struct_fields__)
-_insert_log = bulk.insert_into(auction_log, *LogEntry.__struct_fields__)
+_insert_log = bulk.insert_into(auction_log, *LogEntry.__struct_fields__, apart="data")
 _put_solvers = bulk.put_into(
     auction_solvers, *SolverRecord.__struct_fields__, changing=list(SolverRecord.__struct_fields__[2:])
 )

@@ -176,7 +176,7 @@ class Answered(msgspec.Struct, frozen=True):
 
 
 _put_cut = bulk.put_into(cuts, "lane", "last_seq", "at", changing=["last_seq", "at"])
-_insert_events = bulk.insert_into(events, *events.c.keys())
+_insert_events = bulk.insert_into(events, *events.c.keys(), apart="data")
 _insert_commit = bulk.insert_into(commits, *commits.c.keys())
 _insert_answers = bulk.insert_into(answers, *answers.c.keys())
 _select_head = (

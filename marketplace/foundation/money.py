@@ -28,6 +28,8 @@ def format_amount(units: int, *, decimals: int) -> str:
     sign, units = ("-", -units) if units < 0 else ("", units)
     if decimals == 0:
         return f"{sign}{units}"
-    digits = f"{units:0{decimals + 1}d}"
-    fraction = digits[-decimals:].rstrip("0").ljust(min(SHOWN_DECIMALS, decimals), "0")
+    digits = str(units).zfill(decimals + 1)
+    fraction = digits[-decimals:].rstrip("0")
+    if len(fraction) < SHOWN_DECIMALS:
+        fraction = fraction.ljust(min(SHOWN_DECIMALS, decimals), "0")
     return f"{sign}{digits[:-decimals]}.{fraction}"

@@ -230,7 +230,8 @@ class Commitments(Struct, frozen=True):
 
 
 class NewDelivery(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """`amount` left out is what is missing. The same `reference` again does nothing."""
+    """`amount` left out is what is missing. The same `reference` again, also after the commitment's end, does
+    nothing and is answered with the first."""
 
     amount: limits.Amount | None = None
     reference: limits.Reference | None = None

@@ -1,9 +1,12 @@
-"""A process of an auction, to be killed and frozen: `python -m tests.auctions.hand URL BOOK ROLE NAME [COUNT]`.
+"""A process of an auction, to be killed and frozen.
+
+    python -m tests.auctions.hand URL BOOK ROLE NAME SEED [CLIENTS COUNT]
 
 sequencer   ticks as often as it can
 owner       puts orders out
 solver      bids on what is open and delivers what it promised: at once, in parts, too late, or at the very end
-crowd       eight clients that send COUNT requests each, some of them nonsense, and end
+market      all of them, two sequencers and three solvers, where a file has one process
+crowd       so many clients that send COUNT requests each, some of them nonsense, and end
 """
 
 from __future__ import annotations
@@ -25,15 +28,16 @@ from marketplace.foundation.clock import SECOND
 from marketplace.foundation.errors import Refusal
 
 STARTING = 10**9
-CLIENTS = 8
+LOOK_EVERY = 4
+"""Requests after which a client of a crowd looks again what there is."""
 
 
 class Hand:
     """One process with a lane of its own on the common database."""
 
-    def __init__(self, database: Database, lane: Lane, book: str, name: str) -> None:
-        self.database, self.lane, self.book, self.name = database, lane, book, name
-        self.dice = random.Random(name)
+    def __init__(self, database: Database, lane: Lane, book: str, name: str, *, seed: str) -> None:
+        self.database, self.lane, self.book, self.name, self.seed = database, lane, book, name, seed
+        self.dice = random.Random(f"{name} {seed}")
 
     async def ask(self, command: Any) -> Any:
         """Send a command; a refusal is an answer."""
@@ -97,14 +101,22 @@ class Hand:
                 await asyncio.sleep((one.ends_at - clock.now()) / SECOND - 0.01)
                 await asyncio.gather(*(self.ask(auctions.Deposit(one.order_id, one.solver)) for _ in range(4)))
 
-    async def crowd(self, count: int) -> None:
-        await asyncio.gather(*(self.client(f"{self.name}-{number}", count) for number in range(CLIENTS)))
+    async def market(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for name in ("sequencer1", "sequencer2", "owner1", "solver1", "solver2", "solver3"):
+                hand = Hand(self.database, self.lane, self.book, name, seed=self.seed)
+                group.create_task(getattr(hand, name[:-1])())
+
+    async def crowd(self, clients: int, count: int) -> None:
+        await asyncio.gather(*(self.client(f"{self.name}-{number}", count) for number in range(clients)))
 
     async def client(self, name: str, count: int) -> None:
         """Send requests, about half of which are refused; the log has no trace of those."""
-        dice = random.Random(name)
-        for _ in range(count):
-            orders = await self.rows(auction_orders, auction_orders.c.state.in_(("open", "committed")))
+        dice = random.Random(f"{name} {self.seed}")
+        orders: Sequence[Any] = ()
+        for number in range(count):
+            if number % LOOK_EVERY == 0:
+                orders = await self.rows(auction_orders, auction_orders.c.state.in_(("open", "committed")))
             order_id = dice.choice(orders).order_id if orders and dice.random() < 0.7 else dice.randrange(10**6)
             rate = dice.choice(("1", "2.5", "NaN", "-1", "1e9"))
             commands = (
@@ -118,14 +130,14 @@ class Hand:
             await self.ask(dice.choice(commands))
 
 
-async def main(url: str, book: str, role: str, name: str, count: str = "0") -> None:
+async def main(url: str, book: str, role: str, name: str, seed: str, *numbers: str) -> None:
     database = open_database(url)
     starting = {"starting_credits": STARTING}
     handlers = {**ledger.handlers(**starting), **auctions.handlers(**starting)}
     lane = Lane(money.LANE, database, handlers, limits=Limits(max_waiting_seconds=60))
     await lane.start()
-    hand = Hand(database, lane, book, name)
-    await (hand.crowd(int(count)) if role == "crowd" else getattr(hand, role)())
+    hand = Hand(database, lane, book, name, seed=seed)
+    await getattr(hand, role)(*map(int, numbers))
     await lane.drain()
     await database.close()
 

@@ -205,6 +205,45 @@ async def test_a_deposit_with_a_reference_happens_once(desk: Desk) -> None:
     assert (await desk.deposit(order.order_id)).amount == 0, "nothing is missing"
 
 
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_a_deposit_sent_again_after_the_end_is_answered_as_the_first_time(desk: Desk, *, is_kept: bool) -> None:
+    order = await desk.committed()
+    first = await desk.deposit(order.order_id, amount=20 if is_kept else 7, reference="x")
+    await desk.tick(END)
+    before = await desk.everything()
+    again = await desk.deposit(order.order_id, amount=first.amount, reference="x")
+    assert (again.created, again.hold_id, again.amount) == (False, first.hold_id, first.amount)
+    assert again.commitment.commitment_id == first.commitment.commitment_id
+    assert (again.commitment.state, again.commitment.deposited) == ("filled" if is_kept else "failed", first.amount)
+    assert await desk.deposit(order.order_id, reference="x") == again, "no amount is any amount"
+    assert await desk.everything() == before, "nothing more has happened"
+    await desk.refused(Deposit(order.order_id, "s1", 8, "x"), errors.ReferenceTaken)
+    await desk.refused(Deposit(order.order_id, "s1", 7, "y"), errors.UnknownCommitment)
+    await desk.refused(Deposit(order.order_id, "s2", 7, "x"), errors.UnknownCommitment)
+
+
+async def test_a_deposit_sent_again_when_somebody_else_has_taken_over_is_answered_too(desk: Desk) -> None:
+    order = await desk.committed("s1", "s2")
+    first = await desk.deposit(order.order_id, amount=7, reference="x")
+    assert (await desk.tick(END)).reassigned == 1
+    other, again = await desk.together(Deposit(order.order_id, "s2", 19, "x"), Deposit(order.order_id, "s1", 7, "x"))
+    assert (other.created, other.commitment.solver) == (True, "s2")
+    assert (again.created, again.hold_id, again.commitment.state) == (False, first.hold_id, "failed")
+
+
+async def test_a_reference_is_of_one_commitment(desk: Desk) -> None:
+    order = await desk.committed()
+    first = await desk.deposit(order.order_id, amount=7, reference="x")
+    await desk.tick(END)
+    await desk.bid(order.order_id)
+    assert (await desk.tick(WINDOW)).selected == 1
+    second = await desk.deposit(order.order_id, amount=8, reference="x")
+    assert (second.created, second.hold_id != first.hold_id) == (True, True)
+    await desk.tick(END)
+    again = await desk.deposit(order.order_id, amount=8, reference="x")
+    assert (again.created, again.hold_id) == (False, second.hold_id), "the newest one that has it answers"
+
+
 @pytest.mark.parametrize(
     ("solver", "amount", "kind"),
     [

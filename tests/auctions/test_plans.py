@@ -51,6 +51,9 @@ HOT = {
     "records": Hot(("",), lambda tx: sql.read_solvers(tx, [("default", "s7"), ("default", "s900")])),
     "live commitments": Hot(("auction_commitments_one_live",), lambda tx: sql.read_live_commitments(tx, KEYS)),
     "deposits by reference": Hot(("",), lambda tx: sql.read_deposits(tx, [("default", 2, "r2")])),
+    "deposits of commitments that are over": Hot(
+        ("auction_commitments_by_order",), lambda tx: sql.read_past_deposits(tx, [("default", 2, "s2", "r2")])
+    ),
     "deposits of a commitment": Hot(("",), lambda tx: sql.read_deposits_of(tx, KEYS)),
     "commitments due": Hot(("auction_commitments_due",), lambda tx: sql.read_due(tx, "default", **NOW)),
     "orders that expire": Hot(("auction_orders_expiring",), lambda tx: sql.read_expiring(tx, "default", **NOW)),

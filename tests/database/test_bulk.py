@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import msgspec
@@ -54,6 +55,7 @@ class Inner(msgspec.Struct, frozen=True):
 
 
 insert_things = bulk.insert_into(things, "place", "number", "text")
+insert_long_things = bulk.insert_into(things, "place", "number", "text", apart="text")
 put_things = bulk.put_into(things, "place", "number", "text", changing=["text"])
 find_things = bulk.find_in(things, {"id": "place"}, [things.c.place, things.c.number, things.c.text])
 find_texts = bulk.find_in(things, {"text": "text"}, [things.c.place])
@@ -86,6 +88,44 @@ async def test_numbers_and_texts_come_back_as_they_went(tx: Any) -> None:
     rows += [Thing(100 + place, None, text) for place, text in enumerate(TEXTS)]
     await tx(insert_things.execute, rows)
     assert await tx(all_things) == [(row.place, row.number, row.text) for row in rows]
+
+
+@pytest.mark.parametrize("count", [1, bulk.APART_FROM - 1, bulk.APART_FROM, 3 * bulk.APART_FROM])
+async def test_long_texts_come_back_as_they_went_however_many_go_together(tx: Any, count: int) -> None:
+    texts: list[Any] = [
+        *TEXTS,
+        None,
+        "x" * 100_000,
+        '"',
+        "{}",
+        msgspec.Raw(b'{"a": [1, "b"]}'),
+        Inner("Zoe"),
+        {"a": None},
+    ]
+    rows = [Thing(place, NUMBERS[place % len(NUMBERS)], texts[place % len(texts)]) for place in range(count)]
+    await tx(insert_long_things.execute, rows)
+    expected = [one if one is None or isinstance(one, str) else msgspec.json.encode(one).decode() for one in texts]
+    assert [row[1:] for row in await tx(all_things)] == [
+        (NUMBERS[place % len(NUMBERS)], expected[place % len(texts)]) for place in range(count)
+    ]
+
+
+async def test_long_texts_go_together_with_other_statements(tx: Any) -> None:
+    await tx(insert_things.execute, [Thing(1, 1, "old")])
+    for first, count in ((10, 3), (100, 100), (300, 3), (400, 100)):
+        rows = [Thing(place, place, f"text {place}") for place in range(first, first + count)]
+        await tx(bulk.write, [(put_things, [Thing(1, 0, f"put {first}")]), (insert_long_things, rows)])
+    found = await tx(all_things)
+    assert found[0] == (1, 1, "put 400")
+    assert found[1:] == [(place, place, f"text {place}") for place, _, _ in found[1:]]
+    assert len(found) == 1 + 3 + 100 + 3 + 100
+
+
+async def test_a_text_that_is_written_as_a_text_is_not_quoted(tx: Any) -> None:
+    """What is no text but has one as its JSON, as an instant, arrives without the quotes."""
+    instant = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    await tx(insert_things.execute, [Thing(1, None, instant), Thing(2, None, 17), Thing(3, None, True)])
+    assert [row[2] for row in await tx(all_things)] == ["2026-01-01T00:00:00Z", "17", "true"]
 
 
 async def test_null_is_null_and_not_the_word(tx: Any) -> None:

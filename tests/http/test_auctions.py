@@ -158,6 +158,19 @@ def test_a_deposit_with_its_reference_happens_once(house: Client) -> None:
     assert again.headers["idempotent-replayed"] == "true"
 
 
+def test_a_deposit_sent_again_after_the_end_is_answered_and_not_unknown(house: Client) -> None:
+    order_id = announced(house)
+    bid(house, order_id, "s1")
+    until(house, order_id, "committed")
+    first = deposit(house, order_id, "s1", reference="all")
+    until(house, order_id, "filled")
+    again = deposit(house, order_id, "s1", reference="all")
+    assert (again.status_code, again.json()["amount"]) == (first.status_code, first.json()["amount"])
+    assert again.json()["commitment"]["commitment_id"] == first.json()["commitment"]["commitment_id"]
+    assert again.json()["commitment"]["state"] == "filled"
+    assert again.headers["idempotent-replayed"] == "true"
+
+
 # ── what is wrong ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
