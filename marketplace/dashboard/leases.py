@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from typing import Any, NamedTuple, cast
 
+import msgspec
 from litestar import Response, get, post
 from litestar.response import Stream
 
@@ -40,6 +42,11 @@ class Bid(NamedTuple):
     cost: spot.Cost | None
     now: Instant
     seq: int
+
+    @property
+    def command(self) -> str:
+        """The argument vector as somebody would type it, empty for the image's own."""
+        return shlex.join(msgspec.json.decode(self.row.command, type=list[str]))
 
 
 class Lease(NamedTuple):
@@ -161,7 +168,7 @@ async def show_log(pool: params.Market, lease_id: params.Id, request: HttpReques
     await _read_lease(request, pool, lease_id, after=None)
     text = await spot.read_log(database(request), lease_id=lease_id, lines=wire.MAX_LOG_LINES)
     headers = {**pages.HEADERS, "content-disposition": f'attachment; filename="lease-{lease_id}.log"'}
-    return Response((text or "").encode(), media_type="text/plain; charset=utf-8", headers=headers)
+    return Response((text or "").encode(), media_type="text/plain", headers=headers)
 
 
 async def _read_lease(request: HttpRequest, pool: str, lease_id: int, *, after: str | None) -> Lease:

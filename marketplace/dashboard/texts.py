@@ -94,7 +94,7 @@ def exact_credits(units: int) -> str:
 
 def cpu(millis: int) -> str:
     """Write thousandths of a vCPU as vCPUs."""
-    return money.format_amount(millis, decimals=3).removesuffix(".00")
+    return f"{millis / 1000:,.3f}".rstrip("0").rstrip(".")
 
 
 def memory(mib: int) -> str:
@@ -110,6 +110,11 @@ def countdown(seconds: float) -> str:
 def line(text: str) -> str:
     """Write a line of a log, cut where nobody would read on."""
     return shown(text) if len(text) <= MAX_LINE else f"{shown(text[:MAX_LINE])}… ({len(text):,} characters)"
+
+
+def day(at: int) -> str:
+    """Write the day of an instant."""
+    return clock.to_datetime(at).strftime("%Y-%m-%d")
 
 
 def hour(at: int) -> str:
@@ -134,6 +139,7 @@ FILTERS = {
     "countdown": countdown,
     "cpu": cpu,
     "credits": credits_,
+    "day": day,
     "exact_credits": exact_credits,
     "hour": hour,
     "line": line,
