@@ -32,7 +32,7 @@ MOST_NODES = 50
 MINE = 50
 OVER = 20
 OWN_SECONDS = 5.0
-PRICE_SECONDS = 5.0
+PRICE_SECONDS = 2.0
 USE_SECONDS = 30.0
 """How often what time alone changes is looked at anew."""
 
@@ -43,7 +43,6 @@ class Board(NamedTuple):
     pool: spot.Pool
     price: spot.Interval
     use: spot.Use
-    ideal_micros: int
     indicative: spot.asking.Indicative
     seq: int
 
@@ -69,20 +68,25 @@ class Mine(NamedTuple):
         return [one for _, _, one in sorted(ranked)]
 
 
-class Use(NamedTuple):
+class NodeHours(NamedTuple):
     """A node's use, in percent of what it has, hour by hour."""
 
     node: spot.NodeUse
     hours: list[int]
 
 
+class Use(NamedTuple):
+    """How well a pool is used: of each node, and what those who run would pay, and would at best."""
+
+    nodes: list[NodeHours]
+    value_micros: int
+    ideal_micros: int
+
+
 def read_board(tx: Any, seen: spot.Projection) -> Board:
     """Read what everybody sees, of a pool that has caught up."""
-    use = spot.read_use(tx, seen.pool)
-    room = {"cpu_millis": use.cpu_millis, "memory_mib": use.memory_mib}
-    ideal = spot.history.ideal_value(seen.state.bids(), **room, policy=seen.state.policy)
     found, price = spot.find_pool(tx, seen.pool), spot.current_price(tx, seen.pool)
-    return Board(found, price, use, ideal, spot.asking.indicative(seen), seen.seq)
+    return Board(found, price, spot.read_use(tx, seen.pool), spot.asking.indicative(seen), seen.seq)
 
 
 def read_mine(tx: Any, seen: spot.Projection, *, username: str | None, now: Instant) -> Mine:
@@ -90,6 +94,17 @@ def read_mine(tx: Any, seen: spot.Projection, *, username: str | None, now: Inst
     bids = spot.list_open(tx, seen.pool, username=username, limit=MINE, now=now)
     waiting = {one.bid_id: spot.asking.waiting(one, seen) for one in bids if one.lease_id is None}
     return Mine(bids, spot.list_over(tx, seen.pool, username=username, limit=OVER), waiting, now)
+
+
+def read_use(tx: Any, seen: spot.Projection, *, since: Instant, until: Instant) -> Use:
+    """Read how well a pool is used that has caught up. Ordering all its bids takes a while."""
+    nodes = spot.list_nodes(tx, seen.pool, after=None, limit=MOST_NODES)
+    room = {one.node: (one.cpu_millis, one.memory_mib) for one in nodes}
+    used = spot.history.hourly_use(spot.list_stays(tx, seen.pool, since=since), room, since=since, until=until)
+    total = spot.read_use(tx, seen.pool)
+    has = {"cpu_millis": total.cpu_millis, "memory_mib": total.memory_mib}
+    ideal = spot.history.ideal_value(seen.state.bids(), **has, policy=seen.state.policy)
+    return Use([NodeHours(one, used[one.node]) for one in nodes], total.value_micros, ideal)
 
 
 def steps(prices: list[spot.Interval], *, reserve_micros: int, since: Instant, until: Instant) -> dict[str, Any]:
@@ -186,15 +201,9 @@ async def _render_use(request: HttpRequest, pool: str) -> str:
     now = clock.now()
     since = now // clock.HOUR * clock.HOUR - (HOURS - 1) * clock.HOUR
 
-    def read(tx: Any, /) -> list[Use]:
-        nodes = spot.list_nodes(tx, pool, after=None, limit=MOST_NODES)
-        room = {one.node: (one.cpu_millis, one.memory_mib) for one in nodes}
-        used = spot.history.hourly_use(spot.list_stays(tx, pool, since=since), room, since=since, until=now)
-        return [Use(one, used[one.node]) for one in nodes]
-
-    found = await database(request).read(read)
+    found = await _watch(request).ask(pool, lambda tx, seen: read_use(tx, seen, since=since, until=now))
     hours = [since + number * clock.HOUR for number in range(HOURS)]
-    return pages.render("spot/use.html", nodes=found, hours=hours, most=MOST_NODES)
+    return pages.render("spot/use.html", **found._asdict(), hours=hours, most=MOST_NODES)
 
 
 async def _own_parts(request: HttpRequest, pool: str, viewer: Viewer) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,16 +13,16 @@ import pytest
 
 from tests.dashboard.screen import NARROW, WIDE, Screen, overflows
 from tests.services import chromium
+from tests.services.server import Server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-    from tests.conftest import StartServer
-    from tests.services.server import Server
+    from tests.services.nursery import Nursery
 
 pytestmark = pytest.mark.slow
 
-POOL = "/api/v1/spot/pools/default"
+POOLS = "/api/v1/spot/pools"
 NOTICE_SECONDS = 5
 UNIT = {"image": "app:1", "cpu_millis": 1_000, "memory_mib": 2_048}
 HOSTILE = '<img src=x onerror="document.title=1">\u202egpj'
@@ -29,9 +30,10 @@ SURE = {"start_seconds": [0, 0], "fails_percent": 0, "hangs_percent": 100, "exit
 """A node whose containers run until they are killed."""
 
 OpenScreen = Callable[..., Screen]
+_numbers = itertools.count(1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def chrome() -> Iterator[Browser]:
     with chromium.running() as browser:
         yield browser
@@ -54,22 +56,25 @@ def screen(chrome: Browser, tmp_path: Path) -> Iterator[OpenScreen]:
         assert one.strangers == []
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery | None) -> Iterator[Server]:
+    """One server for all stories: each has a pool of its own."""
+    folder = tmp_path_factory.mktemp("spot")
+    flags = ("--max-waiting-seconds", "60", "--no-access-log")
+    server = Server(folder, f"sqlite:///{folder / 'market.db'}", *flags, nursery=nursery)
+    server.start()
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def server(tmp_path: Path, start_server: StartServer) -> Server:
+def pool(server: Server) -> str:
     """A pool with room for two units, where nobody is protected and a notice is short."""
-    server = start_server(f"sqlite:///{tmp_path / 'spot.db'}", "--max-waiting-seconds", "60", "--no-access-log")
-    send(server, "PATCH", POOL, minimum_runtime_seconds=0, notice_seconds=NOTICE_SECONDS)
-    send(
-        server,
-        "POST",
-        f"{POOL}/nodes",
-        node="n1",
-        backend="simulated",
-        cpu_millis=2_000,
-        memory_mib=4_096,
-        settings=SURE,
-    )
-    return server
+    name = f"pool-{next(_numbers)}"
+    send(server, "POST", POOLS, pool=name, minimum_runtime_seconds=0, notice_seconds=NOTICE_SECONDS)
+    node = {"node": "n1", "backend": "simulated", "cpu_millis": 2_000, "memory_mib": 4_096, "settings": SURE}
+    send(server, "POST", f"{POOLS}/{name}/nodes", **node)
+    return name
 
 
 def send(server: Server, method: str, path: str, **body: Any) -> Any:
@@ -78,8 +83,8 @@ def send(server: Server, method: str, path: str, **body: Any) -> Any:
     return answer.json()
 
 
-def bid(server: Server, username: str, price: str, **more: Any) -> int:
-    body = UNIT | {"username": username, "max_price_per_hour": price} | more
+def bid(server: Server, pool: str, username: str, price: str, **more: Any) -> int:
+    body = UNIT | {"pool": pool, "username": username, "max_price_per_hour": price} | more
     placed: int = send(server, "POST", "/api/v1/spot/bids", **body)["bid_id"]
     return placed
 
@@ -93,12 +98,12 @@ def look(visitor: Screen, page: Page, name: str) -> None:
 
 
 def test_a_bid_is_seen_by_others_costs_money_and_is_evicted_before_their_eyes(
-    server: Server, screen: OpenScreen
+    server: Server, pool: str, screen: OpenScreen
 ) -> None:
-    bid(server, HOSTILE, "9", command=["simulate", f"print={HOSTILE}", "count=30"])
+    bid(server, pool, HOSTILE, "9", command=["simulate", f"print={HOSTILE}", "count=30"])
     ann, watcher = screen(server.url, NARROW, color_scheme="dark"), screen(server.url, WIDE)
     ann.act_as("ann")
-    hers, others = ann.open("/dashboard/spot"), watcher.open("/dashboard/spot")
+    hers, others = ann.open(f"/dashboard/spot/{pool}"), watcher.open(f"/dashboard/spot/{pool}")
     for name, value in {"image": "busybox:1", "cpu": "1", "memory_mib": "2048", "max_price": "7.20"}.items():
         hers.fill(f"#bid-form [name={name}]", value)
     hers.wait_for_selector("#preview :text('it runs at once')")
@@ -107,7 +112,7 @@ def test_a_bid_is_seen_by_others_costs_money_and_is_evicted_before_their_eyes(
     hers.wait_for_selector("#notice :text('is in the queue, at up to 7.20 an hour')")
     others.wait_for_selector("#mine tr[id^=lease-]:has-text('ann') >> text=running")
     for price in ("0.50", "1.25"):
-        bid(server, "ann", price, on_eviction="requeue")
+        bid(server, pool, "ann", price, on_eviction="requeue")
     hers.wait_for_selector("#mine tr[id^=why-] :text('No node has room')")
     look(watcher, others, "spot")
     look(ann, hers, "spot")
@@ -118,7 +123,7 @@ def test_a_bid_is_seen_by_others_costs_money_and_is_evicted_before_their_eyes(
     hers.wait_for_function(
         "before => parseFloat(document.querySelector('[data-counts=up]').textContent) > before", arg=before
     )
-    bid(server, "bob", "20")
+    bid(server, pool, "bob", "20")
     hers.wait_for_selector("#lease :text('pays 20.00 an hour')")
     left = hers.inner_text(".countdown")
     assert "0:00" < left <= f"0:0{NOTICE_SECONDS}"
@@ -133,22 +138,23 @@ def test_a_bid_is_seen_by_others_costs_money_and_is_evicted_before_their_eyes(
     ("size", "scheme"), [(NARROW, "dark"), (WIDE, "light")], ids=["narrow and dark", "wide and light"]
 )
 def test_every_page_of_the_spot_market_is_accessible_and_shows_hostile_text_as_text(
-    server: Server, screen: OpenScreen, size: tuple[int, int], scheme: str
+    server: Server, pool: str, screen: OpenScreen, size: tuple[int, int], scheme: str
 ) -> None:
-    hostile = bid(server, HOSTILE, "9", command=["simulate", f"print={HOSTILE}{'x' * 3_000}", "count=30"])
+    hostile = bid(server, pool, HOSTILE, "9", command=["simulate", f"print={HOSTILE}{'x' * 3_000}", "count=30"])
     for username, price in (("ann", "2"), ("cy", "1")):
-        bid(server, username, price)
+        bid(server, pool, username, price)
     (lease,) = until(lambda: send(server, "GET", f"/api/v1/spot/leases?bid_id={hostile}&state=running")["items"])
     node = {"node": "n2", "backend": "simulated", "cpu_millis": 500, "memory_mib": 512, "provider": HOSTILE}
-    send(server, "POST", f"{POOL}/nodes", **node)
-    send(server, "PATCH", f"{POOL}/nodes/n2", state="cordoned")
+    send(server, "POST", f"{POOLS}/{pool}/nodes", **node)
+    send(server, "PATCH", f"{POOLS}/{pool}/nodes/n2", state="cordoned")
     visitor = screen(server.url, size, color_scheme=scheme)
-    page = visitor.open("/dashboard/spot")
+    page = visitor.open("/dashboard/spot")  # a pool without nodes
+    look(visitor, page, "spot-empty")
     for path, name in (
-        ("spot/default", "spot-all"),
-        (f"spot/default/bids/{hostile}", "spot-bid"),
-        (f"spot/default/leases/{lease['lease_id']}", "spot-lease"),
-        ("admin/pools", "admin-pools"),
+        (f"spot/{pool}", "spot-all"),
+        (f"spot/{pool}/bids/{hostile}", "spot-bid"),
+        (f"spot/{pool}/leases/{lease['lease_id']}", "spot-lease"),
+        (f"admin/pools/{pool}", "admin-pools"),
     ):
         page.goto(f"{server.url}/dashboard/{path}")
         page.wait_for_selector("#live[data-state=live]")
