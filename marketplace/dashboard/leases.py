@@ -99,8 +99,7 @@ async def _read_bid(request: HttpRequest, pool: str, bid_id: int) -> Bid:
         row = spot.find_bid(tx, bid_id)
         if row.pool != pool or not caller.sees(row.username):
             raise spot.errors.UnknownBid(bid_id)
-        wanted: dict[str, Any] = {"username": None, "pool": pool, "state": None, "after": None}
-        leases = spot.list_leases(tx, bid_id=bid_id, limit=LEASES, **wanted)
+        leases = spot.newest_leases(tx, pool, bid_id, limit=LEASES)
         cost = spot.read_cost(tx, row.lease_id, now=now) if row.lease_id else None
         return Bid(row, spot.asking.waiting(row, seen), leases, cost, now, seen.seq)
 

@@ -125,6 +125,7 @@ async def add(pool: params.Market, request: HttpRequest) -> Response[str]:
     data = form.as_(wire.NewNode, cpu_millis=containers.cpu_millis(form), settings=settings)
     provider = visits.viewer(request).caller.on_behalf_of(data.provider) or spot.OPERATOR
     command = spot.parsing.node(pool, data, provider=provider)
+    await spot.check_node(command.backend, command.owner, command.settings, database_url=database(request).url)
     return await _run(request, form, pool, command, _say_node)
 
 

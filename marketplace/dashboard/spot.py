@@ -210,7 +210,7 @@ async def _own_parts(request: HttpRequest, pool: str, viewer: Viewer) -> dict[st
     username, now = whose(viewer), clock.now()
     mine = await _watch(request).ask(pool, lambda tx, seen: read_mine(tx, seen, username=username, now=now))
     token = visits.form_token(request)
-    told = {"mine": mine, "viewer": viewer, "username": username, "pool": pool, "token": token}
+    told = {"mine": mine, "viewer": viewer, "username": username, "pool": pool, "token": token, "most": MINE}
     return {"mine": pages.render("spot/mine.html", **told), "over": pages.render("spot/over.html", **told)}
 
 

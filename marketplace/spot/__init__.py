@@ -11,7 +11,8 @@ waited together; `book` reads what they need and holds the money, and the bid is
     of the clock    ExpireBids StopOverdue LoseNodes Settle
     Projection      a pool in memory, kept up: rank, reason, preview
     deciding        one step of matching a pool
-    bids, leases    find_bid list_bids find_lease list_leases
+    bids, leases    find_bid list_bids find_lease list_leases newest_leases
+    nodes           backends check_node
     pools, prices   find_pool list_pools find_node list_nodes read_use, current_price list_prices prices_between
     bills           lease_bill monthly_bill monthly_sum
     boards          list_open list_over read_cost list_stays; of time: history
@@ -69,6 +70,7 @@ from marketplace.spot.commands import (
     Wish,
 )
 from marketplace.spot.compute import names as backends
+from marketplace.spot.connections import check as check_node
 from marketplace.spot.happenings import KINDS, TOPIC
 from marketplace.spot.invoices import (
     LeaseBill,
@@ -79,7 +81,7 @@ from marketplace.spot.invoices import (
     monthly_bill,
     monthly_sum,
 )
-from marketplace.spot.listings import BidRow, LeaseRow, find_bid, find_lease, list_bids, list_leases
+from marketplace.spot.listings import BidRow, LeaseRow, find_bid, find_lease, list_bids, list_leases, newest_leases
 from marketplace.spot.logs import read_log
 from marketplace.spot.model import Policy
 from marketplace.spot.pool_listings import (
@@ -166,6 +168,7 @@ __all__ = [
     "asking",
     "audit",
     "backends",
+    "check_node",
     "current_price",
     "errors",
     "find_bid",
@@ -185,6 +188,7 @@ __all__ = [
     "list_stays",
     "monthly_bill",
     "monthly_sum",
+    "newest_leases",
     "parsing",
     "prices_between",
     "read_cost",

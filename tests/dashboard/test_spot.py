@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -235,8 +237,12 @@ def test_what_a_container_writes_is_shown_as_text_and_given_out_whole(
     assert whole.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_node_that_does_not_answer_leaves_the_rest_of_the_page(browser: Browser, pool: Client) -> None:
-    pool.post(NODES, json=NODE | {"node": "n1", "settings": {"file": "/nowhere/at/all"}})
+def test_a_node_that_does_not_answer_leaves_the_rest_of_the_page(
+    browser: Browser, pool: Client, tmp_path: Path
+) -> None:
+    (there := tmp_path / "there").mkdir()
+    pool.post(NODES, json=NODE | {"settings": {"file": str(there / "world.db")}}).raise_for_status()
+    shutil.rmtree(there)
     page = browser.html(f"{SPOT}/leases/{leased(pool, 'ann')}")
     assert "does not answer right now" in page
     assert "Costs an hour" in page
@@ -278,8 +284,9 @@ def test_a_node_is_brought_in_cordoned_drained_and_removed(browser: Browser, mar
 
 @pytest.mark.parametrize(
     ("more", "told"),
-    [({"settings": "{"}, "JSON"), ({"settings": "[]"}, "JSON"), ({"backend": "vmware"}, "vmware"),
-     ({"cpu": "x"}, "vCPU"), ({"node": "../x"}, "node"), ({"memory_mib": "0"}, "memory")],
+    [({"settings": "{"}, "JSON"), ({"settings": "[]"}, "JSON"), ({"settings": '{"seed": "x"}'}, "seed"),
+     ({"backend": "vmware"}, "vmware"), ({"cpu": "x"}, "vCPU"), ({"node": "../x"}, "node"),
+     ({"memory_mib": "0"}, "memory")],
 )  # fmt: skip
 def test_a_node_that_cannot_be_is_refused(browser: Browser, market: Client, more: dict[str, str], told: str) -> None:
     node = {"node": "n1", "cpu": "2", "memory_mib": "4096", "backend": "simulated"}
@@ -318,6 +325,17 @@ def test_a_provider_is_offered_its_own_nodes_alone_and_not_told_whose_the_others
         assert set(re.findall(r'action="[^"]*/nodes/(\w+)"', page)) == {"mine"}
         assert "Bring a node in" not in page
         assert "<bdi>admin</bdi>" not in page
+
+
+def test_nobody_follows_what_is_of_another(sqlite_url: str) -> None:
+    with keyed(sqlite_url) as server:
+        server.done("admin", "POST", "/api/v1/wallets/bob/deposits", json={"amount": "5.00"})
+        of_bob = spot_market.things(server, 1)
+        ann = Browser(server.client)
+        ann.sign_in(server.tokens["ann"])
+        for path in (f"bids/{of_bob['spot_bid_id']}", f"leases/{of_bob['lease_id']}"):
+            for more in ("", "/stream"):
+                assert ann.get(f"{SPOT}/{path}{more}").status_code == 404, path + more
 
 
 # ── the chart ────────────────────────────────────────────────────────────────────────────────────────────────────────
