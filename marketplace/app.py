@@ -106,7 +106,7 @@ def create_app(settings: Settings, *, extra_handlers: Sequence[Any] = ()) -> Lit
                     spot_meters.Meters(service.database, watch).read,
                 ),
                 ledger_routes.ASSETS: {},
-                spot_routes.WATCH: watch,
+                spot_watching.WATCH: watch,
                 dashboard.AUTHENTICATION: authentication,
                 **dashboard.state(),
                 auctions_routes.TERMS: {},

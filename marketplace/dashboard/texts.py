@@ -20,6 +20,9 @@ from marketplace.foundation import clock, money
 MAX_SHOWN = 200
 """Characters of one text that a page shows; nobody reads a megabyte in a cell."""
 
+MAX_LINE = 400
+"""The same of a line of a log."""
+
 _INVISIBLE = frozenset(("Cc", "Cf", "Co", "Cs", "Zl", "Zp"))
 _SPACES = "\n\t"
 
@@ -84,6 +87,41 @@ def time_of_day(at: int | datetime) -> Markup:
     return Markup('<time datetime="{}" title="{}">{}</time>').format(full, full, when.strftime("%H:%M:%S"))
 
 
+def exact_credits(units: int) -> str:
+    """Write an amount of credits with all its decimals, for a number that goes on by itself."""
+    return f"{units // 1_000_000:,}.{units % 1_000_000:06d}"
+
+
+def cpu(millis: int) -> str:
+    """Write thousandths of a vCPU as vCPUs."""
+    return f"{millis / 1000:,.3f}".rstrip("0").rstrip(".")
+
+
+def memory(mib: int) -> str:
+    """Write MiB."""
+    return f"{mib:,} MiB" if mib % 1024 else f"{mib // 1024:,} GiB"
+
+
+def countdown(seconds: float) -> str:
+    """Write how long something takes that is not over."""
+    return f"{max(int(seconds), 0) // 60}:{max(int(seconds), 0) % 60:02d}"
+
+
+def line(text: str) -> str:
+    """Write a line of a log, cut where nobody would read on."""
+    return shown(text) if len(text) <= MAX_LINE else f"{shown(text[:MAX_LINE])}… ({len(text):,} characters)"
+
+
+def day(at: int) -> str:
+    """Write the day of an instant."""
+    return clock.to_datetime(at).strftime("%Y-%m-%d")
+
+
+def hour(at: int) -> str:
+    """Write the hour of a day that begins at an instant."""
+    return clock.to_datetime(at).strftime("%H")
+
+
 def share(part: float, whole: float) -> str:
     """Return how much of a whole a part is, in percent for the width of a bar."""
     return f"{min(100.0, 100.0 * part / whole):.1f}%" if whole > 0 else "0%"
@@ -98,7 +136,14 @@ FILTERS = {
     "exact": exact,
     "name": name,
     "number": number,
+    "countdown": countdown,
+    "cpu": cpu,
     "credits": credits_,
+    "day": day,
+    "exact_credits": exact_credits,
+    "hour": hour,
+    "line": line,
+    "memory": memory,
     "moment": moment,
     "time_of_day": time_of_day,
     "points": points,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from marketplace.foundation import clock
 from marketplace.spot import bids, bills, pricing
+from marketplace.spot.boards import OpenBid
 from marketplace.spot.commands import MAX_PRICE_MICROS, Container
 from marketplace.spot.listings import BidRow
 from marketplace.spot.model import Bid, Policy
@@ -49,7 +50,7 @@ class Answer(NamedTuple):
 NOT_WAITING = Waiting(None, None, None)
 
 
-def waiting(found: BidRow, seen: Projection) -> Waiting:
+def waiting(found: BidRow | OpenBid, seen: Projection) -> Waiting:
     """Answer for a bid that is there."""
     if found.state != "submitted":
         return NOT_WAITING

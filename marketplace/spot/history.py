@@ -1,4 +1,5 @@
-"""What a price was over time, as candles and percentiles weighted by time; and what capacity could be worth.
+"""What a price was over time, as candles and percentiles weighted by time; how full nodes were, and what capacity could
+be worth.
 
 a unit costs 1.00 for 45 minutes of an hour and 5.00 for the rest: open 1.00, high 5.00, low 1.00, close 5.00,
 average 2.00; for 20 and for 50 percent of the time it cost 1.00 or less, for 80 percent 5.00 or less
@@ -8,13 +9,24 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
-from marketplace.foundation.clock import Instant
+from marketplace.foundation.clock import HOUR, Instant
 from marketplace.spot.model import Bid, Policy
 from marketplace.spot.pricing import Interval
+
+
+class Stay(NamedTuple):
+    """A lease's room on a node, from one instant up to another; None where it is still there."""
+
+    node: str
+    cpu_millis: int
+    memory_mib: int
+    from_at: Instant
+    to_at: Instant | None
 
 
 class Candle(msgspec.Struct, frozen=True):
@@ -90,3 +102,31 @@ def ideal_value(bids: Iterable[Bid], *, cpu_millis: int, memory_mib: int, policy
             memory_mib -= bid.memory_mib
             value += bid.max_price_micros
     return value
+
+
+def hourly_use(
+    stays: Iterable[Stay], room: Mapping[str, tuple[int, int]], *, since: Instant, until: Instant
+) -> dict[str, list[int]]:
+    """Return for each node how many percent of its room were taken in each hour, rounded down; the last one up to now.
+
+    Of cpu and memory it is what more was taken of. `room` is what each node has, as of now: one that has become smaller
+    may have been used by more than 100. `since` begins an hour.
+    """
+    count = -(-(until - since) // HOUR)
+    taken = {node: [[0, 0] for _ in range(count)] for node in room}
+    for stay in stays:
+        begin, end = max(stay.from_at, since), min(until if stay.to_at is None else stay.to_at, until)
+        if stay.node in taken and begin < end:
+            for number in range((begin - since) // HOUR, -(-(end - since) // HOUR)):
+                lasted = min(end, since + (number + 1) * HOUR) - max(begin, since + number * HOUR)
+                taken[stay.node][number][0] += stay.cpu_millis * lasted
+                taken[stay.node][number][1] += stay.memory_mib * lasted
+    lengths = [min(HOUR, until - since - number * HOUR) for number in range(count)]
+    return {
+        node: [
+            max(100 * used // (has * length) for used, has in zip(taken[node][number], has_of_both, strict=True) if has)
+            for number, length in enumerate(lengths)
+        ]
+        for node, has_of_both in room.items()
+        if any(has_of_both)
+    }

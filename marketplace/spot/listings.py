@@ -114,6 +114,12 @@ def find_lease(tx: sa.Connection, lease_id: int) -> LeaseRow:
     return LeaseRow(*row)
 
 
+def newest_leases(tx: sa.Connection, pool: str, bid_id: int, *, limit: int) -> list[LeaseRow]:
+    """Return the leases of a bid, the newest first. A single statement."""
+    of_bid = sa.select(*_LEASE).where(leases.c.pool == pool, leases.c.bid_id == bid_id)
+    return [LeaseRow(*row) for row in tx.execute(of_bid.order_by(leases.c.lease_id.desc()).limit(limit))]
+
+
 def list_leases(
     tx: sa.Connection,
     *,

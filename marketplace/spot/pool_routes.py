@@ -15,6 +15,7 @@ from marketplace.http.resources import database
 from marketplace.spot import asking, commands, connections, errors, history, parsing, pool_listings, shapes
 from marketplace.spot.projection import Projection
 from marketplace.spot.routes import lane, watch
+from marketplace.spot.watching import OPERATOR
 from marketplace.wire import spot_pools as wire
 
 HttpRequest = Request[Any, Any, Any]
@@ -22,8 +23,6 @@ HttpRequest = Request[Any, Any, Any]
 Pool = params.Market
 Node = params.Market
 
-NOBODY = "operator"
-"""Whose a node is where callers have no keys and the request names nobody."""
 PERCENTS = (20, 50, 80)
 LOOKED_BACK = 30 * clock.DAY
 LAST = clock.from_datetime(datetime(9999, 1, 1, tzinfo=UTC))
@@ -99,7 +98,7 @@ class SpotNodes(Controller):
         An admin's, since the server itself connects to it, with its own files and rights. The provider that it names
         may cordon, drain and remove it.
         """
-        provider = callers.caller(request).on_behalf_of(data.provider) or NOBODY
+        provider = callers.caller(request).on_behalf_of(data.provider) or OPERATOR
         command = parsing.node(pool, data, provider=provider)
         await connections.check(command.backend, command.owner, command.settings, database_url=database(request).url)
         return await idempotency.run(lane(request), command, request=request, shape=shapes.node, status=201)

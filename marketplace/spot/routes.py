@@ -15,13 +15,10 @@ from marketplace.http import callers, cursors, idempotency, params
 from marketplace.http.resources import database, resources
 from marketplace.spot import asking, commands, errors, invoices, listings, logs, parsing, shapes
 from marketplace.spot.projection import Projection
-from marketplace.spot.watching import Watch
+from marketplace.spot.watching import WATCH, Watch
 from marketplace.wire import spot as wire
 
 HttpRequest = Request[Any, Any, Any]
-
-WATCH = "spot_watch"
-"""Where the application's state has the pools as this process knows them."""
 
 _BIDDING = (
     errors.UnknownPool,

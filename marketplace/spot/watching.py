@@ -20,6 +20,9 @@ from marketplace.spot.projection import Projection
 
 T = TypeVar("T")
 
+WATCH = "spot_watch"
+"""Where the application's state has the pools as this process knows them."""
+
 
 class Watch:
     """The projections of one process. Each is asked by one request at a time."""
@@ -53,6 +56,7 @@ SIMULATED = "simulated"
 SIMULATED_SIZE = (8_000, 16_384)
 """Millis of vCPU and MiB."""
 OPERATOR = "operator"
+"""Whose a node is that nobody is named for."""
 
 
 async def ensure_simulated_nodes(database: Database, lane: Lane, count: int) -> None:

@@ -14,12 +14,17 @@ from marketplace.app import create_app
 from marketplace.foundation.settings import Settings
 from marketplace.http import callers
 from tests.dashboard.browsing import Browser
+from tests.http import spot_market
 from tests.http.keyed import ALL_BUT_ADMIN, Keyed, keyed
 
 HOURS = "/dashboard/hours/default"
 KEYS = "/dashboard/admin/keys"
 HOOKS = "/dashboard/admin/webhooks"
+SPOT = "/dashboard/spot/default"
+POOLS = "/dashboard/admin/pools"
 BID = {"volume": "1", "price": "0"}
+CONTAINER = {"image": "busybox:1", "cpu": "0.1", "memory_mib": "64", "max_price": "3"}
+NODE = {"backend": "simulated", "cpu": "1", "memory_mib": "1024"}
 
 
 class Row(NamedTuple):
@@ -54,6 +59,23 @@ TABLE = {
     "POST /dashboard/hours/{market}/supplies/{supply_id}/withdraw": Row(
         "supply", f"{HOURS}/supplies/{{supply_id}}/withdraw", {}, 404
     ),
+    # spot
+    "GET /dashboard/spot": Row("read", "/dashboard/spot"),
+    "GET /dashboard/spot/{pool}": Row("read", SPOT),
+    "GET /dashboard/spot/{pool}/stream": Row("read", f"{SPOT}/stream"),
+    "POST /dashboard/spot/{pool}/preview": Row("read", f"{SPOT}/preview", CONTAINER | {"username": "bob"}, 403),
+    "POST /dashboard/spot/{pool}/bids": Row("trade", f"{SPOT}/bids", CONTAINER | {"username": "bob"}, 403),
+    "GET /dashboard/spot/{pool}/bids/{bid_id}": Row("read", f"{SPOT}/bids/{{spot_bid_id}}", ann=404),
+    "GET /dashboard/spot/{pool}/bids/{bid_id}/stream": Row("read", f"{SPOT}/bids/{{spot_bid_id}}/stream", ann=404),
+    "POST /dashboard/spot/{pool}/bids/{bid_id}": Row("trade", f"{SPOT}/bids/{{spot_bid_id}}", {"max_price": "4"}, 404),
+    "POST /dashboard/spot/{pool}/bids/{bid_id}/cancel": Row("trade", f"{SPOT}/bids/{{spot_bid_id}}/cancel", {}, 404),
+    "GET /dashboard/spot/{pool}/leases/{lease_id}": Row("read", f"{SPOT}/leases/{{lease_id}}", ann=404),
+    "GET /dashboard/spot/{pool}/leases/{lease_id}/stream": Row("read", f"{SPOT}/leases/{{lease_id}}/stream", ann=404),
+    "GET /dashboard/spot/{pool}/leases/{lease_id}/log": Row("read", f"{SPOT}/leases/{{lease_id}}/log", ann=404),
+    "POST /dashboard/spot/{pool}/leases/{lease_id}/stop": Row("trade", f"{SPOT}/leases/{{lease_id}}/stop", {}, 404),
+    "POST /dashboard/spot/{pool}/leases/{lease_id}/simulate-eviction": Row(
+        "admin", f"{SPOT}/leases/{{lease_id}}/simulate-eviction", {}
+    ),
     # addresses
     "GET /dashboard/addresses": Row("read", "/dashboard/addresses"),
     "GET /dashboard/addresses/stream": Row("read", "/dashboard/addresses/stream"),
@@ -84,6 +106,22 @@ TABLE = {
     # admin
     "GET /dashboard/admin": Row("read", "/dashboard/admin"),
     "GET /dashboard/admin/stream": Row("read", "/dashboard/admin/stream"),
+    "GET /dashboard/admin/pools": Row("read", POOLS),
+    "POST /dashboard/admin/pools": Row(
+        "admin",
+        POOLS,
+        {"pool": "p{number}", "cpu": "1", "unit_memory_mib": "2048", "reserve_price_per_hour": "0.01"},
+    ),
+    "GET /dashboard/admin/pools/{pool}": Row("read", f"{POOLS}/default"),
+    "GET /dashboard/admin/pools/{pool}/stream": Row("read", f"{POOLS}/default/stream"),
+    "POST /dashboard/admin/pools/{pool}": Row("admin", f"{POOLS}/default", {"margin_basis_points": "500"}),
+    "POST /dashboard/admin/pools/{pool}/nodes": Row("admin", f"{POOLS}/default/nodes", NODE | {"node": "m{number}"}),
+    "POST /dashboard/admin/pools/{pool}/nodes/{node}": Row(
+        "supply", f"{POOLS}/default/nodes/{{node}}", {"state": "draining"}, 404
+    ),
+    "POST /dashboard/admin/pools/{pool}/nodes/{node}/remove": Row(
+        "supply", f"{POOLS}/default/nodes/{{node}}/remove", {}, 404
+    ),
     "GET /dashboard/admin/members": Row("admin", "/dashboard/admin/members"),
     "GET /dashboard/admin/members/stream": Row("admin", "/dashboard/admin/members/stream"),
     "POST /dashboard/admin/members": Row("admin", "/dashboard/admin/members", {"username": "u{number}"}),
@@ -164,7 +202,13 @@ def things_of_bob(server: Keyed) -> dict[str, Any]:
         server.done("bob", "DELETE", f"/api/v1/webhooks/{hook['webhook_id']}")
     made = server.done("bob", "POST", "/api/v1/webhooks", json={"url": "https://example.org/"})
     server.done("admin", "POST", "/api/v1/wallets/bob/deposits", json={"amount": "5.00"})
-    ids = {"bid_id": bid["bid_id"], "supply_id": supply["supply_id"], "key_id": key["key_id"], "seq": entry["seq"]}
+    leased = spot_market.things(server, number)
+    ids = leased | {
+        "bid_id": bid["bid_id"],
+        "supply_id": supply["supply_id"],
+        "key_id": key["key_id"],
+        "seq": entry["seq"],
+    }
     return ids | {
         "hook": made["webhook"]["webhook_id"],
         "vm_id": f"bobs-{number}",
@@ -173,7 +217,16 @@ def things_of_bob(server: Keyed) -> dict[str, Any]:
     }
 
 
-SOME = {"bid_id": 1, "supply_id": 1, "key_id": "f" * 16, "hook": 1, "file": "x"}
+SOME = {
+    "spot_bid_id": 1,
+    "lease_id": 1,
+    "node": "n1",
+    "bid_id": 1,
+    "supply_id": 1,
+    "key_id": "f" * 16,
+    "hook": 1,
+    "file": "x",
+}
 
 
 def send(browser: Browser, name: str, things: dict[str, Any]) -> Any:
@@ -261,6 +314,7 @@ def test_a_member_sees_no_name_of_another(browsers: dict[str, Browser], things: 
 
 def test_a_page_offers_nothing_that_would_be_refused(browsers: dict[str, Browser]) -> None:
     reader = browsers["ann read"]
-    for path in ("/dashboard/hours", "/dashboard/wallet", "/dashboard/addresses/default", KEYS, HOOKS):
+    offered = "/dashboard/hours", "/dashboard/wallet", "/dashboard/addresses/default", KEYS, HOOKS, SPOT, POOLS
+    for path in offered:
         actions = re.findall(r'<form method="post" action="([^"]+)"', reader.html(path))
         assert set(actions) == {"/dashboard/sign-out"}, path

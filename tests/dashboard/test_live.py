@@ -121,6 +121,25 @@ def test_a_bid_is_on_the_stream_within_a_second(either_server: Server) -> None:
     assert min(seconds) < 1, seconds
 
 
+def test_a_bid_for_a_container_is_on_the_stream_of_its_pool_and_of_no_other(either_server: Server) -> None:
+    url = either_server.url
+    httpx.post(f"{url}/api/v1/spot/pools", json={"pool": "other"}, trust_env=False)
+    container = {"username": "ann", "image": "app:1", "cpu_millis": 100, "memory_mib": 64, "max_price_per_hour": "7.77"}
+    with (
+        following(f"{url}/dashboard/spot/default/stream") as frames,
+        following(f"{url}/dashboard/spot/other/stream") as others,
+    ):
+        for each in (frames, others):
+            assert each.get(timeout=5).event == "beat"
+        assert httpx.post(f"{url}/api/v1/spot/bids", json=container, trust_env=False).status_code == 201
+        while "7.77" not in (frame := next_paint(frames)).data:
+            pass
+        assert {"pool", "mine"} <= frame.parts
+        time.sleep(0.5)
+        while not others.empty():
+            assert "7.77" not in others.get().data
+
+
 def test_a_reader_that_comes_back_is_sent_what_changed_meanwhile_and_nothing_else(either_server: Server) -> None:
     bid(either_server)
     with following(f"{either_server.url}{STREAM}?after=hours:0") as frames:

@@ -37,11 +37,17 @@ def test_a_hostile_username_is_text_on_every_page(market: Client, username: str)
     market.post("/api/v1/hours/markets/default/supplies", json={"volume": 2, "provider": username})
     market.post("/api/v1/ip/allocate", json={"vm_id": "vm", "owner": username})
     market.post("/api/v1/members", json={"username": username})
+    container = {"image": "app:1", "cpu_millis": 100, "memory_mib": 64, "max_price_per_hour": "3"}
+    words = {"command": [username], "environment": {"A": username}}
+    bid = market.post("/api/v1/spot/bids", json=container | words | {"username": username}).json()["bid_id"]
+    node = {"node": "n1", "backend": "simulated", "cpu_millis": 100, "memory_mib": 64, "provider": username}
+    assert market.post("/api/v1/spot/pools/default/nodes", json=node).status_code == 201
     paid = {"username": "ann", "to": username, "amount": "1.00", "reason": username[:64]}
     assert market.post("/api/v1/transfers", json=paid).status_code == 201
     assert browser.send("/dashboard/hours", "/dashboard/acting", username=username).status_code == 200
-    pages = ("hours", "hours/default/bids/1", "addresses", "addresses/default", "wallet", "admin/members", "admin/keys")
-    for path in (*pages, f"addresses?q={SCRIPT}", "admin/webhooks"):
+    pages = ["hours", "hours/default/bids/1", "addresses", "addresses/default", "wallet", "admin/members", "admin/keys"]
+    pages += ["spot", f"spot/default/bids/{bid}", "admin/pools", f"addresses?q={SCRIPT}", "admin/webhooks"]
+    for path in pages:
         page = browser.html(f"/dashboard/{path}")
         shown = re.sub(r' value="[^"]*"', "", page)  # a field holds the exact text, escaped
         assert not DANGEROUS.search(shown), path
@@ -73,6 +79,19 @@ def test_numbers_for_a_chart_stay_inside_their_attribute() -> None:
     assert '"' not in written
     assert "<" not in written
     assert json.loads(html.unescape(str(written))) == points
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (texts.cpu(1_000), "1"), (texts.cpu(250), "0.25"), (texts.cpu(1), "0.001"), (texts.cpu(10**9), "1,000,000"),
+        (texts.cpu(0), "0"), (texts.memory(512), "512 MiB"), (texts.memory(2_048), "2 GiB"),
+        (texts.exact_credits(1_234_567_890_123), "1,234,567.890123"), (texts.exact_credits(7), "0.000007"),
+        (texts.countdown(118.9), "1:58"), (texts.countdown(-3), "0:00"), (texts.hour(0), "00"),
+    ],
+)  # fmt: skip
+def test_quantities_are_written_as_people_do(written: str, expected: str) -> None:
+    assert written == expected
 
 
 @pytest.mark.parametrize(("part", "whole", "width"), [(1, 4, "25.0%"), (5, 4, "100.0%"), (0, 4, "0.0%"), (1, 0, "0%")])

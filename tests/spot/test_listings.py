@@ -43,6 +43,7 @@ async def test_leases_are_found_by_bid_member_pool_and_state(desk: Desk) -> None
         found = await desk.read(listings.list_leases, **wanted | named)
         assert [one.bid_id for one in found] == expected, named
     assert await desk.read(listings.find_lease, both[1].lease_id) == both[1]
+    assert await desk.read(listings.newest_leases, POOL, second, limit=9) == [both[1]]
     with pytest.raises(errors.UnknownLease):
         await desk.read(listings.find_lease, first)
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from marketplace.database import Database
 from marketplace.foundation.clock import SECOND
-from marketplace.spot import billing_sql, projection_sql, sql
+from marketplace.spot import billing_sql, boards, listings, projection_sql, sql
 from tests.services import plans
 from tests.services.clock import NEW_YEAR
 from tests.services.plans import Hot
@@ -76,6 +76,12 @@ HOT = {
     "a lease's lines": Hot(
         ("lease_lines_pkey",), lambda tx: billing_sql.read_lines(tx, "default", 70_001, after=NEW_YEAR)
     ),
+    "open bids of a board": Hot(
+        ("spot_bids_open leases nodes",),
+        lambda tx: tx.execute(boards._of(boards._open_bids, "default", None).limit(50)).fetchall(),
+    ),
+    "bids of a board that are over": Hot(("",), lambda tx: boards.list_over(tx, "default", username=None, limit=20)),
+    "leases of a bid": Hot(("leases_by_bid",), lambda tx: listings.newest_leases(tx, "default", 70_001, limit=50)),
     "changed nodes": Hot(("nodes_changed",), lambda tx: projection_sql.read_changed_nodes(tx, "default", after=4_990)),
     "changed bids": Hot(
         ("spot_bids_changed",), lambda tx: projection_sql.read_changed_bids(tx, "default", after=COUNT - 20)

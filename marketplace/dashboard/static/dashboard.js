@@ -57,6 +57,18 @@
         series: [{ label: "Time", value: whole }, { label: "Value", stroke: colour("accent"), width: 2, points: { show: false } }],
       }),
     },
+    prices: {
+      columns: ["time", "price", "reserve"],
+      options: () => ({
+        scales: { x: { time: true }, y: { range: (_, low, high) => [0, high * 1.15 || 1] } },
+        series: [
+          { label: "Time", value: whole },
+          { label: "Price", stroke: colour("accent"), fill: colour("line"), width: 2, points: { show: false },
+            paths: uPlot.paths.stepped({ align: 1 }) },
+          { label: "Reserve", stroke: colour("ask"), width: 1, dash: [5, 4], points: { show: false } },
+        ],
+      }),
+    },
     candles: {
       columns: ["time", "open", "high", "low", "close"],
       options: ({ step }) => ({
@@ -148,6 +160,23 @@
       live.dispatchEvent(new Event("again"));
     }, 1000);
   }
+
+  // ── numbers that go on by themselves, from what the page said when it came: by this clock, which may be wrong ──────
+  const begun = new WeakMap();
+  function count() {
+    for (const place of document.querySelectorAll("[data-counts]")) {
+      const { counts, micros, perHour, left } = place.dataset;
+      const said = `${micros} ${perHour} ${left}`;
+      if (begun.get(place)?.said !== said) begun.set(place, { said, at: performance.now() });
+      const gone = performance.now() - begun.get(place).at;
+      const seconds = Math.max(0, Math.floor((left - gone) / 1000));
+      const text = counts === "up"
+        ? ((+micros + (perHour * gone) / 3.6e6) / 1e6).toLocaleString("en", { minimumFractionDigits: 6, maximumFractionDigits: 6 })
+        : `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+      if (place.textContent !== text) place.textContent = text;
+    }
+  }
+  setInterval(count, 250);
 
   // ── forms: a number each, drawn anew once it was answered ─────────────────────────────────────────────────────────
   function renew(event) {
