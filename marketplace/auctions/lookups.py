@@ -21,6 +21,7 @@ from marketplace.auctions.tables import (
     auction_orders,
     auction_solvers,
 )
+from marketplace.foundation.clock import Instant
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 
@@ -245,7 +246,10 @@ def list_solvers(tx: sa.Connection, book: str, *, after: str | None, limit: int)
 
 
 class Standing(NamedTuple):
-    """Orders of a book that wait for something, and its commitments that have ended."""
+    """Orders of a book that wait for something, and its commitments that have ended.
+
+    `due_at` is when the first of them that a tick has to look at became due, or will; None where there is none.
+    """
 
     book: str
     pending: int
@@ -253,11 +257,18 @@ class Standing(NamedTuple):
     committed: int
     filled: int
     failed: int
+    due_at: Instant | None
 
 
 def _count(table: sa.Table, *where: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
     """Count rows of a book; each condition is that of a partial index."""
     query = sa.select(sa.func.count()).select_from(table).where(table.c.book == auction_books.c.book, *where)
+    return query.correlate(auction_books).scalar_subquery()
+
+
+def _first(column: sa.Column[Any], *where: sa.ColumnElement[bool] | sa.TextClause) -> sa.ScalarSelect[Any]:
+    """Return the first instant of a book; each condition is that of a partial index."""
+    query = sa.select(sa.func.min(column)).where(column.table.c.book == auction_books.c.book, *where)
     return query.correlate(auction_books).scalar_subquery()
 
 
@@ -274,6 +285,13 @@ _standings = (
         _count(auction_commitments, auction_commitments.c.state == _literal("live")),
         _sum("filled"),
         _sum("failed"),
+        _first(auction_commitments.c.due_at, auction_commitments.c.state == _literal("live")),
+        _first(auction_orders.c.closes_at, auction_orders.c.closes_at.is_not(None)),
+        _first(
+            auction_orders.c.expires_at,
+            sa.text("auction_orders.state IN ('pending', 'open')"),
+            auction_orders.c.expires_at.is_not(None),
+        ),
     )
     .order_by(auction_books.c.book)
     .limit(_limit)
@@ -282,4 +300,7 @@ _standings = (
 
 def read_standings(tx: sa.Connection, *, limit: int) -> list[Standing]:
     """Return how each book stands, by name. A single statement."""
-    return [Standing(row[0], *(int(count) for count in row[1:])) for row in tx.execute(_standings, {"limit": limit})]
+    return [
+        Standing._make([row[0], *map(int, row[1:6]), min(filter(None, row[6:]), default=None)])
+        for row in tx.execute(_standings, {"limit": limit})
+    ]

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from marketplace.auctions import jobs
+from marketplace.auctions import jobs, lookups, meters
 from marketplace.auctions.jobs import Sequencer
 from marketplace.auctions.model import SetBook, Ticked
 from marketplace.foundation import errors
 from marketplace.foundation.clock import SECOND
-from tests.auctions.desk import WINDOW, Desk
+from tests.auctions.desk import FULFIL, GRACE, WINDOW, Desk
 
 
 class Hearing:
@@ -93,3 +93,27 @@ async def test_what_fell_due_while_the_database_was_away_is_done_afterwards(
         assert await hearing.look() == 0
     assert hearing.told == []
     assert await hearing.look() == 1
+
+
+async def test_it_is_told_how_long_the_first_order_waits_for_a_tick(desk: Desk) -> None:
+    async def overdue() -> float:
+        standings = await desk.read(lookups.read_standings, limit=10)
+        (gauge,) = [one for one in meters.gauges(standings, now=desk.clock()) if one.name.endswith("overdue_seconds")]
+        assert [sample.labels for sample in gauge.samples] == [{"book": "default"}]
+        return gauge.samples[0].value
+
+    assert await overdue() == 0, "there is nothing to do"
+    order = await desk.announced(expires_at=desk.clock() + 3_600 * SECOND)
+    await desk.bid(order.order_id)
+    desk.clock.advance(WINDOW - 1)
+    assert await overdue() == 0, "its window is open"
+    desk.clock.advance(8)
+    assert await overdue() == 7
+    await desk.tick()
+    assert await overdue() == 0
+    desk.clock.advance(FULFIL + GRACE + 3)
+    assert await overdue() == 3, "its solver has not delivered"
+    assert (await desk.tick()).reopened == 1
+    await desk.clock_past(order.placed_at + 3_600 * SECOND)
+    await desk.tick()
+    assert await overdue() == 0, "it has expired"

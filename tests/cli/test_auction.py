@@ -203,6 +203,21 @@ def test_a_sequencer_on_its_own_file_is_a_demonstration(crew: Crew, capsys: Capt
     assert "books balance" in printed_by(f"db audit --database-url {crew.database_url}", capsys)[-1].lower()
 
 
+def test_beside_servers_several_sequencers_put_out_nothing_unless_asked(tmp_path: Path, postgres_url: str) -> None:
+    crew = Crew(tmp_path, postgres_url)
+    try:
+        crew.sequence("--tick", "0.1")
+        idle = crew.start("idle", "sequencer", "--database-url", postgres_url, "--no-line-protocol", "--tick", "0.1")
+        until(lambda: all(child.read_log().count("nothing due") >= 3 for child in crew.children))
+        assert not [child.read_log() for child in crew.children if "OrderAdded" in child.read_log()]
+        assert "line protocol" not in idle.read_log()
+        asked = ("--no-line-protocol", "--synthetic", "1")
+        crew.start("asked", "sequencer", "--database-url", postgres_url, *asked)
+        until(lambda: "OrderAdded" in idle.read_log())
+    finally:
+        crew.end()
+
+
 def test_what_keeps_a_sequencer_from_starting_is_told_in_a_sentence(crew: Crew, capsys: Capture) -> None:
     sequencer = crew.sequence("--no-synthetic")
     until(lambda: "line protocol" in sequencer.read_log())

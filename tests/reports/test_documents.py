@@ -34,7 +34,7 @@ def test_every_metric_is_documented_and_no_other() -> None:
     ours = [
         *events_meters.gauges(0, overdue_seconds=0),
         *events_meters.lag_gauges([], now=0),
-        *auctions_meters.gauges([]),
+        *auctions_meters.gauges([], now=0),
     ]
     found = {
         metric.name + ("_total" if metric.type == "counter" else "")
