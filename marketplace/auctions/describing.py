@@ -12,9 +12,13 @@ _read = msgspec.json.Decoder(entries.BookEntry).decode
 
 def describe(entry: Logged) -> str:
     """Return what happened, in a few words."""
-    said = _read(entry.data)
     order = f"order {entry.order_id}" if entry.order_id is not None else ""
-    return f"{entry.kind:<17} {order:<12} {_words(said)}".rstrip()
+    return f"{entry.kind:<17} {order:<12} {words_of(entry)}".rstrip()
+
+
+def words_of(entry: Logged) -> str:
+    """Return what an entry says beside its kind and its order."""
+    return _words(_read(entry.data))
 
 
 def _words(said: entries.BookEntry) -> str:

@@ -10,7 +10,7 @@ A page is a file with HANDLERS: it joins PAGES here, NAVIGATION in `pages`, and 
     pages/files/texts   templates and the headers of a page; what pages load; how things are written
     visits              the cookie, who has signed in, as whom they act
     forms, live         what is sent here; what is sent there
-    hours, addresses, wallet, members, webhooks, health, signing_in      the pages, one file each
+    hours, auctions, addresses, wallet, members, webhooks, health, signing_in      the pages, one file each
 
     HANDLERS, state()   what the application takes
     caller_of()         who has signed in, for the guard
@@ -22,6 +22,7 @@ from litestar import Router
 
 from marketplace.dashboard import (
     addresses,
+    auctions,
     errors,
     files,
     health,
@@ -35,7 +36,7 @@ from marketplace.dashboard import (
 )
 from marketplace.dashboard.visits import AUTHENTICATION, caller_of
 
-PAGES = (signing_in, hours, addresses, wallet, health, members, webhooks)
+PAGES = (signing_in, hours, auctions, addresses, wallet, health, members, webhooks)
 
 HANDLERS = (
     files.read_file,

@@ -36,6 +36,7 @@ HEADERS = {
 
 NAVIGATION = (
     ("hours", "Hours", "/dashboard/hours"),
+    ("auctions", "Auctions", "/dashboard/auctions"),
     ("addresses", "Addresses", "/dashboard/addresses"),
     ("wallet", "Wallet", "/dashboard/wallet"),
     ("admin", "Admin", "/dashboard/admin"),

@@ -67,6 +67,16 @@ def credits_(units: int | None) -> str:
     return "–" if units is None else money.format_amount(units, decimals=6)
 
 
+def amount(units: int, decimals: int) -> str:
+    """Write an amount of an asset, given in its smallest units."""
+    return money.format_amount(units, decimals=decimals)
+
+
+def seconds(micros: int) -> str:
+    """Write a length of time."""
+    return f"{micros / clock.SECOND:g} s"
+
+
 def moment(at: int | datetime | None) -> Markup:
     """Write an instant; pages say UTC."""
     if at is None:
@@ -99,6 +109,8 @@ FILTERS = {
     "name": name,
     "number": number,
     "credits": credits_,
+    "amount": amount,
+    "seconds": seconds,
     "moment": moment,
     "time_of_day": time_of_day,
     "points": points,

@@ -14,7 +14,18 @@ from tests.structure import tree
 
 VENDORED = (Path("marketplace/dashboard/assets"), Path("tests/dashboard/assets"))
 LINE = re.compile(r"\| (\S+) \| (\S+) \| (\d+\.\d+\.\d+) \| (.+?), (LICENSE\S*) \| ([0-9a-f]{64}) \|")
-PAGES = ("hours", "addresses", "addresses/default", "wallet", "admin", "admin/members", "admin/keys", "admin/webhooks")
+ADMIN = ("admin", "admin/members", "admin/keys", "admin/webhooks")
+PAGES = (
+    "hours",
+    "auctions",
+    "addresses",
+    "addresses/default",
+    "wallet",
+    "admin",
+    "admin/members",
+    "admin/keys",
+    "admin/webhooks",
+)
 
 
 @pytest.mark.parametrize("folder", VENDORED, ids=str)
