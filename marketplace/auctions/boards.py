@@ -93,8 +93,8 @@ _due = _promises.where(
 ).order_by(auction_commitments.c.due_at, auction_commitments.c.commitment_id)
 
 
-def read_board(tx: sa.Connection, book: str, *, limit: int) -> Board:
-    """Return a book as everybody sees it, so many of each list. Run it in a snapshot. Raises UnknownBook."""
+def read_board(tx: sa.Connection, book: str, *, limit: int, entries: int) -> Board:
+    """Return a book as everybody sees it, so many of each list and of its log. Run it in a snapshot. Raises UnknownBook."""
     seq = read_head(tx, money.LANE).last_seq
     head = book_log.read_head(tx, book)
     return Board(
@@ -103,7 +103,7 @@ def read_board(tx: sa.Connection, book: str, *, limit: int) -> Board:
         list_soliciting(tx, book, limit=limit),
         list_due(tx, book, limit=limit),
         list_ended(tx, book, limit=limit),
-        book_log.read_entries(tx, book, first=max(head - limit, 0), limit=limit)[::-1],
+        book_log.read_entries(tx, book, first=max(head - entries, 0), limit=entries)[::-1],
         seq,
     )
 

@@ -25,6 +25,8 @@ HERE = "auctions"
 HOME = "/dashboard/auctions"
 ROWS = 30
 """Of each list."""
+LINES = 20
+"""Of the log."""
 SOLVERS = 20
 LEAGUE_SECONDS = 5.0
 """How often the league is counted anew, over all bids of a book."""
@@ -108,7 +110,7 @@ async def _public_parts(request: HttpRequest, book: str, at_least: int, *, is_ne
     shared = live.shared(request)
 
     async def board() -> Parts:
-        found = await database(request).read(auctions.read_board, book, limit=ROWS)
+        found = await database(request).read(auctions.read_board, book, limit=ROWS, entries=LINES)
         return Parts(found.seq, _render_board(found))
 
     async def league() -> Parts:

@@ -12,7 +12,7 @@ from tests.auctions.desk import FULFIL, GRACE, WINDOW, Desk
 
 
 async def read(desk: Desk, *, limit: int = 30) -> auctions.Board:
-    return await desk.database.read(auctions.read_board, "default", limit=limit)
+    return await desk.database.read(auctions.read_board, "default", limit=limit, entries=limit)
 
 
 async def read_sheet(desk: Desk, order_id: int, *, seen_by: str | None = None, bids_of: str = "") -> auctions.Sheet:
@@ -56,7 +56,7 @@ async def test_every_list_is_bounded(desk: Desk) -> None:
     board = await read(desk, limit=2)
     assert len(board.soliciting) == len(board.entries) == 2
     with pytest.raises(errors.UnknownBook):
-        await desk.database.read(auctions.read_board, "nowhere", limit=2)
+        await desk.database.read(auctions.read_board, "nowhere", limit=2, entries=2)
 
 
 async def test_the_league_names_nobody_whose_bids_are_sealed(desk: Desk) -> None:

@@ -152,23 +152,23 @@
   // ── countdowns: data-until is an instant of the server's clock, data-grace a later one, in milliseconds ───────────
   const skew = Number(document.querySelector("[data-now]")?.dataset.now ?? Date.now()) - Date.now();
 
-  function length(milliseconds) {
+  function timeLeft(milliseconds) {
     const seconds = Math.ceil(milliseconds / 1000);
     const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
     return seconds < 60 ? `${seconds} s` : parts.slice(parts[0] ? 0 : 1).map((one) => String(one).padStart(2, "0")).join(":");
   }
-  function count() {
+  function countDown() {
     const now = Date.now() + skew;
     document.querySelectorAll("[data-until]").forEach((place) => {
       const [until, grace] = [Number(place.dataset.until), Number(place.dataset.grace ?? 0)];
-      const text = now < until ? length(until - now) : now < grace ? `grace: ${length(grace - now)}` : "due";
+      const text = now < until ? timeLeft(until - now) : now < grace ? `grace: ${timeLeft(grace - now)}` : "due";
       if (place.textContent !== text) place.textContent = text;
       place.classList.toggle("bad", now >= until);
     });
   }
-  setInterval(count, 250);
-  document.addEventListener("htmx:sse:after:message", count);
-  count();
+  setInterval(countDown, 250);
+  document.addEventListener("htmx:sse:after:message", countDown);
+  countDown();
 
   // ── forms: a number each, drawn anew once it was answered ─────────────────────────────────────────────────────────
   function renew(event) {
