@@ -94,7 +94,10 @@ _due = _promises.where(
 
 
 def read_board(tx: sa.Connection, book: str, *, limit: int, entries: int) -> Board:
-    """Return a book as everybody sees it, so many of each list and of its log. Run it in a snapshot. Raises UnknownBook."""
+    """Return a book as everybody sees it, so many of each list and entries of its log. Run it in a snapshot.
+
+    Raises UnknownBook.
+    """
     seq = read_head(tx, money.LANE).last_seq
     head = book_log.read_head(tx, book)
     return Board(

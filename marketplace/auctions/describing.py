@@ -28,7 +28,7 @@ def _words(said: entries.BookEntry) -> str:
                 f"{said.description}: at most {said.input_budget or 'anything'} for {said.limit_output or 'anything'}"
             )
         case entries.BatchCreated():
-            return f"{len(said.order_ids)} orders, number {said.batch_number} of {said.sequencer}"
+            return f"{_orders(len(said.order_ids))}, number {said.batch_number} of {said.sequencer}"
         case entries.BidReceived():
             return f"bid {said.bid_id}"
         case entries.BidSelected():
@@ -47,3 +47,7 @@ def _words(said: entries.BookEntry) -> str:
             return "nobody delivered in time"
         case entries.OrderCancelled():
             return "its owner took it back"
+
+
+def _orders(count: int) -> str:
+    return "1 order" if count == 1 else f"{count} orders"

@@ -150,7 +150,8 @@
   }
 
   // ── countdowns: data-until is an instant of the server's clock, data-grace a later one, in milliseconds ───────────
-  const skew = Number(document.querySelector("[data-now]")?.dataset.now ?? Date.now()) - Date.now();
+  const arrived = performance.timeOrigin + (performance.getEntriesByType("navigation")[0]?.responseStart ?? 0);
+  const skew = Number(document.querySelector("[data-now]")?.dataset.now ?? arrived) - arrived;
 
   function timeLeft(milliseconds) {
     const seconds = Math.ceil(milliseconds / 1000);
