@@ -79,8 +79,7 @@ def test_an_order_is_filled_before_the_eyes_of_others(server: Server, screen: Ca
     fill_in(hers, "#order-form", description="render a film", input_budget="100", limit_output="90")
     hers.click("text=Place order")
     hers.wait_for_selector("#notice :text('is announced with the next batch')")
-    row = others.wait_for_selector("#soliciting tr:has-text('render a film')")
-    order_id = (row.get_attribute("id") or "").removeprefix("soliciting-")
+    order_id = (others.get_attribute("tr[id^=soliciting-]:has-text('render a film')", "id") or "").partition("-")[2]
     assert 0 < seconds_left(others, "#soliciting tr:has-text('onerror')") <= 600
 
     his = solver.open(f"{BOOK}/orders/{order_id}")

@@ -66,6 +66,7 @@ def revisions() -> list[str]:
     return [script.revision for script in scripts.walk_revisions()][::-1]
 
 
+@pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")  # of SQLite's
 def test_the_migrations_make_the_tables_that_the_program_declares(database_url: str) -> None:
     try:
