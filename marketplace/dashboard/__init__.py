@@ -9,6 +9,7 @@ A page is a file with HANDLERS: it joins PAGES here, NAVIGATION in `pages`, and 
 
     pages/files/texts   templates and the headers of a page; what pages load; how things are written
     visits              the cookie, who has signed in, as whom they act
+    pulses              that something of what a page shows has happened
     forms, live         what is sent here; what is sent there
     hours, auctions, addresses, wallet, members, webhooks, health, signing_in      the pages, one file each
 
