@@ -94,6 +94,8 @@ def jobs(service: Resources) -> list[tuple[str, Job]]:
 RUNS = Counter("marketplace_job_runs_total", "Times that a job ran, by how it ended", ["job", "outcome"])
 SECONDS = Histogram("marketplace_job_seconds", "How long a job took", ["job"])
 
+CANCEL_AGAIN_SECONDS = 1.0
+
 log = structlog.get_logger(__name__)
 
 
@@ -193,12 +195,10 @@ async def _until(stop: asyncio.Event, running: Awaitable[object]) -> object:
     work, stopping = asyncio.ensure_future(running), asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
+        while not work.done():  # more than once, if need be: library code has been seen to miss a cancellation
             work.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await work
-            return "cut short"
-        return work.result()
+            await asyncio.wait((work,), timeout=CANCEL_AGAIN_SECONDS)
+        return "cut short" if work.cancelled() else work.result()
     finally:
         stopping.cancel()
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from marketplace.spot import compute
-from marketplace.spot.compute import Backend
+from marketplace.spot.compute import Backend, BadSettings
+from marketplace.spot.errors import BadNodeSettings
 
 PREFIX = "l"
 """Of a lease's id, where a backend is told of it."""
@@ -34,3 +35,12 @@ async def connect(backend: str, owner: str, settings: Mapping[str, Any], *, data
         file = Path(database_url.removeprefix("sqlite:///"))
         settings = {"file": f"{file}-simulated"} | dict(settings)
     return await compute.connect(backend, owner, settings)
+
+
+async def check(backend: str, owner: str, settings: Mapping[str, Any], *, database_url: str) -> None:
+    """See that a backend can use the settings of a node, which need not answer yet. Raises BadNodeSettings."""
+    try:
+        connected = await connect(backend, owner, settings, database_url=database_url)
+    except BadSettings as wrong:
+        raise BadNodeSettings(str(wrong), field="settings") from wrong
+    await connected.close()

@@ -73,6 +73,13 @@ class UnknownBackend(errors.Invalid):
         super().__init__(f"There is no backend {backend!r}; there are {', '.join(names)}.", field="backend")
 
 
+class BadNodeSettings(errors.Invalid):
+    """The backend of a node cannot use the settings that it was given."""
+
+    code = "spot.bad_node_settings"
+    title = "Bad settings of a node"
+
+
 class BadPolicy(errors.Invalid):
     """The settings of a pool do not go together, or cannot be computed with exactly."""
 

@@ -1,4 +1,4 @@
-"""All nodes that this process looks after: claimed for ten seconds at a time, so that another one takes over."""
+"""All nodes that this process looks after: claimed for eight seconds at a time, so that another one takes over."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from marketplace.spot.duties import Duty
 from marketplace.spot.keeper import Keeper, Means
 from marketplace.spot.news import News
 
-CLAIM_SECONDS = 10
+CLAIM_SECONDS = 8
 """A claim that has two thirds of that before it is not written anew."""
-CLAIM_EVERY_SECONDS = 3.0
+CLAIM_EVERY_SECONDS = 2.0
+"""Together they are how long the nodes of a process that was killed may be left alone, where another one runs."""
 MOST_NODES = 1_000
 """That one process looks after; more nodes need more processes."""
 BAD_SETTINGS_SECONDS = 60.0

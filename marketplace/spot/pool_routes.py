@@ -12,7 +12,7 @@ from marketplace.foundation import clock
 from marketplace.foundation.clock import Instant
 from marketplace.http import callers, cursors, idempotency, params
 from marketplace.http.resources import database
-from marketplace.spot import asking, commands, errors, history, parsing, pool_listings, shapes
+from marketplace.spot import asking, commands, connections, errors, history, parsing, pool_listings, shapes
 from marketplace.spot.projection import Projection
 from marketplace.spot.routes import lane, watch
 from marketplace.wire import spot_pools as wire
@@ -86,7 +86,13 @@ class SpotNodes(Controller):
         following = cursors.next_after(found, limit, lambda one: cursors.of_name(one.node))
         return wire.Nodes([shapes.node_use(one) for one in found], following)
 
-    @post(opt={"scope": "admin", "refuses": (errors.UnknownPool, errors.UnknownBackend), "idempotent": True})
+    @post(
+        opt={
+            "scope": "admin",
+            "refuses": (errors.UnknownPool, errors.UnknownBackend, errors.BadNodeSettings),
+            "idempotent": True,
+        }
+    )
     async def add_spot_node(self, pool: Pool, data: JSONBody[wire.NewNode], request: HttpRequest) -> wire.Node:
         """Bring a machine in, or change what it offers.
 
@@ -95,6 +101,7 @@ class SpotNodes(Controller):
         """
         provider = callers.caller(request).on_behalf_of(data.provider) or NOBODY
         command = parsing.node(pool, data, provider=provider)
+        await connections.check(command.backend, command.owner, command.settings, database_url=database(request).url)
         return await idempotency.run(lane(request), command, request=request, shape=shapes.node, status=201)
 
     @get("/{node:str}", opt={"scope": "read", "refuses": (errors.UnknownNode,)})

@@ -224,7 +224,7 @@ def pool(one: Pool) -> spot_pools.Pool:
     )
 
 
-def node(row: NodeRow) -> spot_pools.Node:
+def node(row: NodeRow | NodeUse) -> spot_pools.Node:
     return spot_pools.Node(
         pool=row.pool,
         node=row.node,
@@ -240,15 +240,7 @@ def node(row: NodeRow) -> spot_pools.Node:
 
 def node_use(row: NodeUse) -> spot_pools.NodeUse:
     return spot_pools.NodeUse(
-        pool=row.pool,
-        node=row.node,
-        provider=row.provider,
-        backend=row.backend,
-        state=row.state,
-        cpu_millis=row.cpu_millis,
-        memory_mib=row.memory_mib,
-        heartbeat_at=optional_moment(row.heartbeat_at),
-        added_at=moment(row.added_at),
+        **msgspec.structs.asdict(node(row)),
         used_cpu_millis=row.used_cpu_millis,
         used_memory_mib=row.used_memory_mib,
         leases=row.leases,

@@ -136,6 +136,27 @@ def test_a_node_that_cannot_be_is_refused(market: Client, more: dict[str, Any]) 
     assert done(market.get(NODES))["items"] == []
 
 
+@pytest.mark.parametrize(
+    ("backend", "settings", "said"),
+    [
+        ("simulated", {"fails_percent": 101}, "$.fails_percent"),
+        ("simulated", {"colour": "red"}, "unknown field `colour`"),
+        ("simulated", {"file": "/nowhere/at/all"}, "/nowhere/at/all"),
+        ("docker", {"url": "https://10.0.0.1:2376"}, "tls_ca"),
+        ("docker", {"url": "http://10.0.0.1:2375"}, "$.url"),
+        ("kubernetes", {"kubeconfig": "/nowhere/config"}, "kubeconfig"),
+    ],
+)  # fmt: skip
+def test_a_node_with_settings_that_its_backend_cannot_use_is_refused(
+    market: Client, backend: str, settings: dict[str, Any], said: str
+) -> None:
+    node = NODE | {"backend": backend, "settings": settings}
+    problem = assert_problem(market.post(NODES, json=node), 400, "spot.bad_node_settings")
+    assert said in problem["detail"]
+    assert problem["field"] == "settings"
+    assert done(market.get(NODES))["items"] == []
+
+
 def test_nobody_sets_a_node_lost(market: Client) -> None:
     done(market.post(NODES, json=NODE))
     for state in ("lost", "", None, 1):
