@@ -116,10 +116,20 @@ def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
     """A migrated SQLite file of the test's own."""
-    for part in _sqlite_template.parent.glob(f"{_sqlite_template.name}*"):
+    return _copy_sqlite(_sqlite_template, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def module_sqlite_url(_sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same for all tests of a file."""
+    return _copy_sqlite(_sqlite_template, tmp_path_factory.mktemp("module"))
+
+
+def _copy_sqlite(template: Path, folder: Path) -> str:
+    for part in template.parent.glob(f"{template.name}*"):
         if not part.name.endswith(".lock"):
-            shutil.copy(part, tmp_path / part.name)
-    return f"sqlite:///{tmp_path / _sqlite_template.name}"
+            shutil.copy(part, folder / part.name)
+    return f"sqlite:///{folder / template.name}"
 
 
 @pytest.fixture

@@ -162,7 +162,7 @@ def list_assignments(
 
 _find_by_hostname = (
     sa.select(*sql.ADDRESS_COLUMNS)
-    .where(addresses.c.network == _network, sql.is_assigned)
+    .where(addresses.c.network == _network, addresses.c.hostname.is_not(None))
     .where(sa.func.lower(addresses.c.hostname) == sa.bindparam("hostname", type_=sa.Text))
     .order_by(addresses.c.ip_offset)
     .limit(_limit)
@@ -170,10 +170,7 @@ _find_by_hostname = (
 
 
 def find_hostname(tx: sa.Connection, network: str, hostname: str, *, limit: int) -> list[Assignment]:
-    """Return assignments whose VM gave a hostname, in whatever case, in the order of their offsets.
-
-    A single statement, which looks through all of the network's assignments: for people who search.
-    """
+    """Return assignments whose VM gave a hostname, in whatever case, by their offsets. A single statement."""
     bound = {"network": network, "hostname": hostname.lower(), "limit": limit}
     return [sql.to_assignment(row) for row in tx.execute(_find_by_hostname, bound)]
 

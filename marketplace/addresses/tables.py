@@ -129,6 +129,15 @@ addresses = sa.Table(
         postgresql_where=sa.text("resting_until IS NOT NULL"),
         sqlite_where=sa.text("resting_until IS NOT NULL"),
     ),
+    # What people search by, in whatever case.
+    sa.Index(
+        "addresses_by_hostname",
+        "network",
+        sa.text("lower(hostname)"),
+        "ip_offset",
+        postgresql_where=sa.text("hostname IS NOT NULL"),
+        sqlite_where=sa.text("hostname IS NOT NULL"),
+    ),
     # A member's own.
     sa.Index(
         "addresses_by_owner",

@@ -14,13 +14,28 @@ its own with dense offsets, which solvers follow, and from which every decision 
     verify()        computes the decisions of a book again, from its log alone
     audit           proves the books
     BookFeed        the ends of the books' logs in this process: pages, long polls, streams
-    reports         read_report: functions of a read-only tx
+    boards          read_board read_own read_league read_sheet, what somebody sees who watches; functions of a
+                    read-only tx, as are find_book list_books find_seen_order read_report
+    shapes          what the words of the wire mean as commands
 """
 
+from marketplace.auctions import errors, shapes
 from marketplace.auctions.audit import audit, verify_book
-from marketplace.auctions.describing import describe
+from marketplace.auctions.boards import (
+    Board,
+    Own,
+    Placed,
+    Sheet,
+    read_board,
+    read_league,
+    read_own,
+    read_sheet,
+)
+from marketplace.auctions.book_log import Logged
+from marketplace.auctions.describing import describe, words_of
 from marketplace.auctions.entries import KINDS
 from marketplace.auctions.feed import BookFeed
+from marketplace.auctions.lookups import Promised, find_book, find_seen_order, list_books
 from marketplace.auctions.model import (
     BOUNDS,
     DEFAULT_BOOK,
@@ -55,6 +70,7 @@ __all__ = [
     "REPORTS",
     "TICK_LIMIT",
     "Batch",
+    "Board",
     "Book",
     "BookFeed",
     "CancelOrder",
@@ -65,19 +81,34 @@ __all__ = [
     "Deposited",
     "Line",
     "LogEntry",
+    "Logged",
     "OpenBook",
     "Order",
+    "Own",
     "PlaceBid",
     "PlaceOrder",
+    "Placed",
+    "Promised",
     "SetBook",
+    "Sheet",
     "SolverBid",
     "SolverRecord",
     "Tick",
     "Ticked",
     "audit",
     "describe",
+    "errors",
+    "find_book",
+    "find_seen_order",
     "handlers",
+    "list_books",
+    "read_board",
+    "read_league",
+    "read_own",
     "read_report",
+    "read_sheet",
+    "shapes",
     "verify",
     "verify_book",
+    "words_of",
 ]

@@ -37,6 +37,11 @@ _read_entries = (
     .limit(sa.bindparam("limit", type_=sa.Integer))
 )
 
+_find_entries = _read_entries.where(
+    auction_log.c.log_offset < sa.bindparam("last", type_=sa.BigInteger),
+    auction_log.c.order_id == sa.bindparam("order_id", type_=sa.BigInteger),
+)
+
 
 class Logged(msgspec.Struct, frozen=True):
     """An entry of a book's log. `seq` is its offset; `json` all of it as the API writes it, made once for all."""
@@ -74,6 +79,13 @@ def read_head(tx: sa.Connection, book: str) -> int:
 def read_entries(tx: sa.Connection, book: str, *, first: int, limit: int) -> list[Logged]:
     """Return a book's entries from an offset on. A single statement."""
     return [_logged(row) for row in tx.execute(_read_entries, {"book": book, "first": first, "limit": limit})]
+
+
+def find_entries(tx: sa.Connection, book: str, order_id: int, *, first: int, last: int) -> list[Logged]:
+    """Return what is about an order among the entries from one offset to before another. A single statement, which
+    looks at all of these."""
+    bound = {"book": book, "order_id": order_id, "first": first, "last": last, "limit": max(last - first, 0)}
+    return [_logged(row) for row in tx.execute(_find_entries, bound)]
 
 
 def read_page(tx: sa.Connection, book: str, *, first: int, limit: int) -> tuple[int, list[Logged]]:

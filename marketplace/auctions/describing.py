@@ -12,9 +12,13 @@ _read = msgspec.json.Decoder(entries.BookEntry).decode
 
 def describe(entry: Logged) -> str:
     """Return what happened, in a few words."""
-    said = _read(entry.data)
     order = f"order {entry.order_id}" if entry.order_id is not None else ""
-    return f"{entry.kind:<17} {order:<12} {_words(said)}".rstrip()
+    return f"{entry.kind:<17} {order:<12} {words_of(entry)}".rstrip()
+
+
+def words_of(entry: Logged) -> str:
+    """Return what an entry says beside its kind and its order."""
+    return _words(_read(entry.data))
 
 
 def _words(said: entries.BookEntry) -> str:
@@ -24,7 +28,7 @@ def _words(said: entries.BookEntry) -> str:
                 f"{said.description}: at most {said.input_budget or 'anything'} for {said.limit_output or 'anything'}"
             )
         case entries.BatchCreated():
-            return f"{len(said.order_ids)} orders, number {said.batch_number} of {said.sequencer}"
+            return f"{_orders(len(said.order_ids))}, number {said.batch_number} of {said.sequencer}"
         case entries.BidReceived():
             return f"bid {said.bid_id}"
         case entries.BidSelected():
@@ -43,3 +47,7 @@ def _words(said: entries.BookEntry) -> str:
             return "nobody delivered in time"
         case entries.OrderCancelled():
             return "its owner took it back"
+
+
+def _orders(count: int) -> str:
+    return "1 order" if count == 1 else f"{count} orders"

@@ -35,7 +35,7 @@ def _all(tx: sa.Connection, struct: type[Row], statement: sa.Select[Any], **boun
     return [struct(*row) for row in tx.execute(statement, bound)]
 
 
-def _literal(word: str) -> sa.ColumnElement[str]:
+def literal(word: str) -> sa.ColumnElement[str]:
     """Write one of our own words into a statement, so that a plan knows which partial index it may use."""
     assert word.isalpha(), "a state is one of ours"
     return sa.literal_column(f"'{word}'", sa.Text)
@@ -65,7 +65,7 @@ def list_books(tx: sa.Connection, *, after: str | None, limit: int) -> list[Book
 
 # ── orders ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_orders = (
+SELECT_ORDERS = (
     sa.select(*_columns(Order, auction_orders, auction_descriptions))
     .join(
         auction_descriptions,
@@ -76,7 +76,7 @@ _orders = (
     )
     .order_by(auction_orders.c.order_id)
 )
-_find_order = _orders.where(auction_orders.c.order_id == sa.bindparam("order_id"))
+_find_order = SELECT_ORDERS.where(auction_orders.c.order_id == sa.bindparam("order_id"))
 
 
 class Wanted(NamedTuple):
@@ -96,15 +96,23 @@ def find_order(tx: sa.Connection, order_id: int) -> Order:
     return found[0]
 
 
+def find_seen_order(tx: sa.Connection, order_id: int, *, seen_by: str | None) -> Order:
+    """Return an order, if it is there for a member; with None for anybody. A single statement. Raises UnknownOrder."""
+    order = find_order(tx, order_id)
+    if order.added_at is None and seen_by not in (None, order.owner):
+        raise errors.UnknownOrder(order_id)
+    return order
+
+
 def list_orders(tx: sa.Connection, wanted: Wanted, *, after: int | None, limit: int) -> list[Order]:
     """Return orders from the oldest on. A single statement."""
-    query, columns = _orders.limit(_limit), auction_orders.c
+    query, columns = SELECT_ORDERS.limit(_limit), auction_orders.c
     if wanted.book is not None:
         query = query.where(columns.book == wanted.book)
     if wanted.owner is not None:
         query = query.where(columns.owner == wanted.owner)
     if wanted.state is not None:
-        query = query.where(columns.state == _literal(wanted.state))
+        query = query.where(columns.state == literal(wanted.state))
     if wanted.seen_by is not None:
         query = query.where(sa.or_(columns.added_at.is_not(None), columns.owner == wanted.seen_by))
     if after is not None:
@@ -162,7 +170,7 @@ class Promised(NamedTuple):
 
 
 _commitment_columns = _columns(Commitment, auction_commitments)
-_commitments = (
+SELECT_COMMITMENTS = (
     sa.select(
         *_commitment_columns,
         auction_orders.c.input_asset,
@@ -181,7 +189,7 @@ _commitments = (
 )
 
 
-_find_commitment = _commitments.where(
+_find_commitment = SELECT_COMMITMENTS.where(
     auction_commitments.c.book == sa.bindparam("book"),
     auction_commitments.c.commitment_id == sa.bindparam("commitment_id"),
 )
@@ -201,21 +209,22 @@ def find_commitment(tx: sa.Connection, book: str, commitment_id: int) -> Promise
     row = tx.execute(_find_commitment, {"book": book, "commitment_id": commitment_id}).first()
     if row is None:
         raise errors.NoSuchCommitment(book, commitment_id)
-    return _promised(row)
+    return to_promised(row)
 
 
 def list_commitments(tx: sa.Connection, wanted: WantedCommitments, *, after: int | None, limit: int) -> list[Promised]:
     """Return a book's commitments from the oldest on. A single statement."""
-    query, columns = _commitments.limit(_limit), auction_commitments.c
+    query, columns = SELECT_COMMITMENTS.limit(_limit), auction_commitments.c
     for name, value in wanted._asdict().items():
         if value is not None:
-            query = query.where(columns[name] == (_literal(value) if name == "state" else value))
+            query = query.where(columns[name] == (literal(value) if name == "state" else value))
     if after is not None:
         query = query.where(columns.commitment_id > after)
-    return [_promised(row) for row in tx.execute(query, {"limit": limit})]
+    return [to_promised(row) for row in tx.execute(query, {"limit": limit})]
 
 
-def _promised(row: Any) -> Promised:
+def to_promised(row: Any) -> Promised:
+    """Make it of a row of SELECT_COMMITMENTS."""
     count = len(_commitment_columns)
     return Promised(Commitment(*row[:count]), *row[count:])
 
@@ -280,12 +289,12 @@ def _sum(name: str) -> sa.ScalarSelect[Any]:
 _standings = (
     sa.select(
         auction_books.c.book,
-        _count(auction_orders, auction_orders.c.state == _literal("pending")),
+        _count(auction_orders, auction_orders.c.state == literal("pending")),
         _count(auction_orders, auction_orders.c.closes_at.is_not(None)),
-        _count(auction_commitments, auction_commitments.c.state == _literal("live")),
+        _count(auction_commitments, auction_commitments.c.state == literal("live")),
         _sum("filled"),
         _sum("failed"),
-        _first(auction_commitments.c.due_at, auction_commitments.c.state == _literal("live")),
+        _first(auction_commitments.c.due_at, auction_commitments.c.state == literal("live")),
         _first(auction_orders.c.closes_at, auction_orders.c.closes_at.is_not(None)),
         _first(
             auction_orders.c.expires_at,
@@ -296,11 +305,21 @@ _standings = (
     .order_by(auction_books.c.book)
     .limit(_limit)
 )
+_find_standing = _standings.where(auction_books.c.book == sa.bindparam("book"))
 
 
 def read_standings(tx: sa.Connection, *, limit: int) -> list[Standing]:
     """Return how each book stands, by name. A single statement."""
-    return [
-        Standing._make([row[0], *map(int, row[1:6]), min(filter(None, row[6:]), default=None)])
-        for row in tx.execute(_standings, {"limit": limit})
-    ]
+    return [_standing(row) for row in tx.execute(_standings, {"limit": limit})]
+
+
+def find_standing(tx: sa.Connection, book: str) -> Standing:
+    """Return how a book stands. A single statement. Raises UnknownBook."""
+    row = tx.execute(_find_standing, {"book": book, "limit": 1}).first()
+    if row is None:
+        raise errors.UnknownBook(book)
+    return _standing(row)
+
+
+def _standing(row: Any) -> Standing:
+    return Standing._make([row[0], *map(int, row[1:6]), min(filter(None, row[6:]), default=None)])

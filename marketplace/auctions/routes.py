@@ -171,17 +171,7 @@ class Orders(Controller):
         owner = caller.acting_for(data.username)
         read = database(request).read_one
         output, given = [await read(ledger.find_asset, name) for name in (data.output_asset, data.input_asset)]
-        command = model.PlaceOrder(
-            data.book,
-            owner,
-            data.description,
-            shapes.payload_text(data.payload),
-            output.asset,
-            shapes.to_units_or_none(data.limit_output, output.decimals, field="limit_output"),
-            given.asset,
-            shapes.to_units_or_none(data.input_budget, given.decimals, field="input_budget"),
-            params.expiry(data.expires_at, field="expires_at"),
-        )
+        command = shapes.place_order(data, owner, output=output, paying=given)
         shape = functools.partial(_order, caller=caller)
         return await idempotency.run(_lane(request), command, request=request, shape=shape, status=201)
 
@@ -231,10 +221,7 @@ class Orders(Controller):
         """Bid on an order, in place of the solver's bid before. What it says stays sealed until the selection."""
         solver = callers.caller(request).acting_for(data.solver, field="solver")
         order = await _terms(request, order_id)
-        valid_till = params.expiry(data.valid_till, field="valid_till")
-        assert valid_till is not None
-        max_input = shapes.to_units(data.max_input, order.input_decimals, field="max_input")
-        command = model.PlaceBid(order_id, solver, max_input, data.conversion_rate, valid_till)
+        command = shapes.place_bid(data, solver, order)
         taking = idempotency.run(
             _lane(request), command, request=request, shape=lambda one: shapes.bid(one, order), status=201
         )
@@ -260,8 +247,7 @@ class Orders(Controller):
         """Deliver into escrow what was promised, or a part of it. 409 once the deadline and its grace are over."""
         solver = callers.caller(request).acting_for(data.solver, field="solver")
         order = await _terms(request, order_id)
-        amount = shapes.to_units_or_none(data.amount, order.output_decimals, field="amount")
-        command = model.Deposit(order_id, solver, amount, data.reference)
+        command = shapes.deposit(data, solver, order)
         taking = idempotency.run(
             _lane(request),
             command,
@@ -298,10 +284,8 @@ def _order(one: model.Order, caller: callers.Caller) -> wire.Order:
 
 async def _seen(request: HttpRequest, order_id: int) -> model.Order:
     """Return an order, if it is there for the caller. Raises UnknownOrder."""
-    order = await database(request).read_one(lookups.find_order, order_id)
-    if order.added_at is None and not callers.caller(request).sees(order.owner):
-        raise errors.UnknownOrder(order_id)
-    return order
+    seen_by = callers.caller(request).limited_to
+    return await database(request).read_one(lookups.find_seen_order, order_id, seen_by=seen_by)
 
 
 async def _terms(request: HttpRequest, order_id: int) -> model.Order:

@@ -13,6 +13,7 @@ from marketplace.auctions import errors, model, reliability
 from marketplace.auctions.lookups import Promised
 from marketplace.foundation import clock, money
 from marketplace.foundation.clock import Instant
+from marketplace.http import params
 from marketplace.wire import auctions as wire
 
 # ── from the wire ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -64,6 +65,35 @@ def set_book(book: str, given: wire.BookChange) -> model.SetBook:
         bond if bond is UNSET or bond is None else to_units(bond, ledger.CREDIT_DECIMALS, field="bond"),
         given.escrow,
     )
+
+
+def place_order(given: wire.NewOrder, owner: str, *, output: ledger.Asset, paying: ledger.Asset) -> model.PlaceOrder:
+    """Return the command for an order of `owner`. Raises BadAmount, BadText, Invalid."""
+    return model.PlaceOrder(
+        given.book,
+        owner,
+        given.description,
+        payload_text(given.payload),
+        output.asset,
+        to_units_or_none(given.limit_output, output.decimals, field="limit_output"),
+        paying.asset,
+        to_units_or_none(given.input_budget, paying.decimals, field="input_budget"),
+        params.expiry(given.expires_at, field="expires_at"),
+    )
+
+
+def place_bid(given: wire.NewSolverBid, solver: str, order: model.Order) -> model.PlaceBid:
+    """Return the command for a bid of `solver`. Raises BadAmount, Invalid."""
+    valid_till = params.expiry(given.valid_till, field="valid_till")
+    assert valid_till is not None
+    max_input = to_units(given.max_input, order.input_decimals, field="max_input")
+    return model.PlaceBid(order.order_id, solver, max_input, given.conversion_rate, valid_till)
+
+
+def deposit(given: wire.NewDelivery, solver: str, order: model.Order) -> model.Deposit:
+    """Return the command for a delivery of `solver`. Raises BadAmount."""
+    amount = to_units_or_none(given.amount, order.output_decimals, field="amount")
+    return model.Deposit(order.order_id, solver, amount, given.reference)
 
 
 def _micros(seconds: float | UnsetType) -> int | UnsetType:

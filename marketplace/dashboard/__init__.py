@@ -9,8 +9,10 @@ A page is a file with HANDLERS: it joins PAGES here, NAVIGATION in `pages`, and 
 
     pages/files/texts   templates and the headers of a page; what pages load; how things are written
     visits              the cookie, who has signed in, as whom they act
+    pulses              that something of what a page shows has happened
     forms, live         what is sent here; what is sent there
-    hours, spot, leases, nodes, addresses, wallet, members, webhooks, health, signing_in      the pages, one file each
+    hours, spot, leases, nodes, auctions, addresses, wallet, members, webhooks, health, signing_in
+                        the pages, one file each
 
     HANDLERS, state()   what the application takes
     caller_of()         who has signed in, for the guard
@@ -22,6 +24,7 @@ from litestar import Router
 
 from marketplace.dashboard import (
     addresses,
+    auctions,
     errors,
     files,
     health,
@@ -38,7 +41,7 @@ from marketplace.dashboard import (
 )
 from marketplace.dashboard.visits import AUTHENTICATION, caller_of
 
-PAGES = (signing_in, hours, spot, leases, addresses, wallet, health, nodes, members, webhooks)
+PAGES = (signing_in, hours, spot, leases, auctions, addresses, wallet, health, nodes, members, webhooks)
 
 HANDLERS = (
     files.read_file,

@@ -14,7 +14,6 @@ before anything is sent: with a key that is revoked its open pages fall silent w
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
@@ -26,8 +25,10 @@ from litestar.response import Stream
 from marketplace import events
 from marketplace.dashboard import pages, visits
 from marketplace.dashboard.pages import HttpRequest
+from marketplace.dashboard.pulses import Pulse, Pulses
 from marketplace.foundation import errors
 from marketplace.http import callers, sse
+from marketplace.http.resources import database
 
 REPAINT_SECONDS = 0.25
 BEAT_SECONDS = 5.0
@@ -70,12 +71,15 @@ class Made(NamedTuple):
 
 
 class Shared:
-    """Renderings that many look at: each is made by one of them, and not again within `REPAINT_SECONDS`.
+    """What pages share: the pulses of the logs, and renderings that many look at.
+
+    Each rendering is made by one of them, and not again within `REPAINT_SECONDS`.
 
     What takes long is made less often, so that no page takes more than a fifth of the time.
     """
 
     def __init__(self) -> None:
+        self.pulses = Pulses()
         self._made: OrderedDict[Hashable, Made] = OrderedDict()
         self._making: dict[Hashable, asyncio.Task[Parts]] = {}
 
@@ -128,30 +132,6 @@ def shared(request: HttpRequest) -> Shared:
 # ── streams ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Pulse:
-    """How far a log has come, as far as a page is concerned."""
-
-    def __init__(self, seq: int) -> None:
-        self.seq = seq
-        self.is_over = False
-        self._moved = asyncio.Event()
-
-    def move(self, seq: int) -> None:
-        self.seq = max(self.seq, seq)
-        self._moved.set()
-
-    def end(self) -> None:
-        self.is_over = True
-        self._moved.set()
-
-    async def wait(self, seconds: float) -> None:
-        """Return when it has moved or ended, or the time is over."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._moved.wait()
-        self._moved.clear()
-
-
 def respond(request: HttpRequest, watched: Watched) -> Stream:
     """Answer a page's stream. Raises Invalid for a position that is none."""
     given = sse.last_id(request)
@@ -165,29 +145,27 @@ def respond(request: HttpRequest, watched: Watched) -> Stream:
 
 async def _frames(request: HttpRequest, watched: Watched, position: int) -> AsyncIterator[bytes]:
     feed = cast(events.Feed, request.app.state[events.FEED])
-    head = await _head(feed, watched.lane)
-    pulse = Pulse(min(position, head))
-    following = asyncio.create_task(_follow(feed, watched, pulse, head))
+    watching = shared(request).pulses.watching(
+        database(request), watched.lane, watched.wanted, is_closing=lambda: feed.is_closing
+    )
     try:
-        yield sse.BEGINNING + _beat(watched.lane, pulse.seq)
-        async for chunk in _repaints(request, watched, pulse, head):
-            yield chunk
+        # Watched first and asked for its end then: nothing falls between the two.
+        with watching as pulse:
+            head = (await feed.positions([watched.lane], {}))[watched.lane]
+            seq = min(position, head)
+            pulse.begin(shown=seq, head=head)  # whatever came since the page was made, it may matter
+            yield sse.BEGINNING + _beat(watched.lane, seq)
+            async for chunk in _repaints(request, watched, pulse, seq):
+                yield chunk
     except errors.Refusal as refusal:
         # The answer has begun. A browser whose page is of no use any more is told; what may pass just ends.
         if isinstance(refusal, errors.Unauthenticated):
             yield b"event: over\ndata:\n\n"
-    finally:
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
 
 
-async def _repaints(request: HttpRequest, watched: Watched, pulse: Pulse, head: int) -> AsyncIterator[bytes]:
+async def _repaints(request: HttpRequest, watched: Watched, pulse: Pulse, seq: int) -> AsyncIterator[bytes]:
     """Write what has changed, as often as it may be; and in between that we are here. Raises Unauthenticated."""
     painted: dict[str, str] = {}
-    seq = pulse.seq
-    if head > seq:  # whatever came since the page was made, it may matter
-        pulse.move(head)
     while not pulse.is_over:
         await pulse.wait(watched.every_seconds or BEAT_SECONDS)
         await _check(request)
@@ -200,27 +178,6 @@ async def _repaints(request: HttpRequest, watched: Watched, pulse: Pulse, head: 
         seq = max(seq, parts.seq)
         yield _written(watched.lane, seq, changed) if changed else _beat(watched.lane, seq)
         await asyncio.sleep(REPAINT_SECONDS)
-
-
-async def _follow(feed: events.Feed, watched: Watched, pulse: Pulse, head: int) -> None:
-    """Keep the pulse of a log. Where it is cut before us, go on at its end: what is shown is what is."""
-    try:
-        while not feed.is_closing:
-            with contextlib.suppress(events.LogCut):
-                async for found, _ in feed.stream({watched.lane: head}, watched.wanted):
-                    if found:
-                        pulse.move(found[-1][1].seq)
-                return
-            head = await _head(feed, watched.lane)
-            pulse.move(head)
-    except errors.Refusal as refusal:
-        log.info("page_stream_ended", reason=refusal.code)
-    finally:
-        pulse.end()
-
-
-async def _head(feed: events.Feed, lane: str) -> int:
-    return (await feed.positions([lane], {}))[lane]
 
 
 async def _check(request: HttpRequest) -> None:

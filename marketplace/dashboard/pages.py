@@ -12,7 +12,7 @@ from litestar.exceptions import HTTPException
 
 from marketplace import __version__
 from marketplace.dashboard import files, texts, visits
-from marketplace.foundation import errors
+from marketplace.foundation import clock, errors
 from marketplace.http import problems
 
 HttpRequest = Request[Any, Any, Any]
@@ -37,6 +37,7 @@ HEADERS = {
 NAVIGATION = (
     ("hours", "Hours", "/dashboard/hours"),
     ("spot", "Spot", "/dashboard/spot"),
+    ("auctions", "Auctions", "/dashboard/auctions"),
     ("addresses", "Addresses", "/dashboard/addresses"),
     ("wallet", "Wallet", "/dashboard/wallet"),
     ("admin", "Admin", "/dashboard/admin"),
@@ -57,6 +58,7 @@ environment = jinja2.Environment(
 environment.filters |= texts.FILTERS
 environment.globals |= {
     "files": files.ADDRESSES,
+    "now": clock.now,
     "version": __version__,
     "navigation": NAVIGATION,
     "share": texts.share,

@@ -70,6 +70,16 @@ def credits_(units: int | None) -> str:
     return "–" if units is None else money.format_amount(units, decimals=6)
 
 
+def amount(units: int, decimals: int) -> str:
+    """Write an amount of an asset, given in its smallest units."""
+    return money.format_amount(units, decimals=decimals)
+
+
+def seconds(micros: int) -> str:
+    """Write a length of time."""
+    return f"{micros / clock.SECOND:g} s"
+
+
 def moment(at: int | datetime | None) -> Markup:
     """Write an instant; pages say UTC."""
     if at is None:
@@ -102,11 +112,6 @@ def memory(mib: int) -> str:
     return f"{mib:,} MiB" if mib % 1024 else f"{mib // 1024:,} GiB"
 
 
-def countdown(seconds: float) -> str:
-    """Write how long something takes that is not over."""
-    return f"{max(int(seconds), 0) // 60}:{max(int(seconds), 0) % 60:02d}"
-
-
 def line(text: str) -> str:
     """Write a line of a log, cut where nobody would read on."""
     return shown(text) if len(text) <= MAX_LINE else f"{shown(text[:MAX_LINE])}… ({len(text):,} characters)"
@@ -136,7 +141,6 @@ FILTERS = {
     "exact": exact,
     "name": name,
     "number": number,
-    "countdown": countdown,
     "cpu": cpu,
     "credits": credits_,
     "day": day,
@@ -144,6 +148,8 @@ FILTERS = {
     "hour": hour,
     "line": line,
     "memory": memory,
+    "amount": amount,
+    "seconds": seconds,
     "moment": moment,
     "time_of_day": time_of_day,
     "points": points,

@@ -22,8 +22,8 @@ from marketplace.events.errors import CursorMoved, LogCut
 from marketplace.events.feed import STATE as FEED
 from marketplace.events.feed import Feed
 from marketplace.events.following import follow
-from marketplace.events.lookups import read_batch, read_lags
-from marketplace.events.model import LANES, Advance, Entry, Kinds, Lag, Wanted
+from marketplace.events.lookups import read_batch, read_lags, read_marks
+from marketplace.events.model import LANES, Advance, Entry, Kinds, Lag, Mark, Wanted
 from marketplace.events.reports import REPORTS, read_report
 from marketplace.events.service import handlers
 from marketplace.events.signing import new_secret
@@ -70,6 +70,7 @@ __all__ = [
     "Kinds",
     "Lag",
     "LogCut",
+    "Mark",
     "ReplayEntries",
     "RotateSecret",
     "Tail",
@@ -88,6 +89,7 @@ __all__ = [
     "read_batch",
     "read_heads",
     "read_lags",
+    "read_marks",
     "read_report",
     "read_waiting",
     "select_replayed",

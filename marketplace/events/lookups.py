@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from marketplace.events import errors, sql, webhook_sql
-from marketplace.events.model import LANES, Entry, Lag, Page, Wanted
+from marketplace.events.model import LANES, Entry, Lag, Mark, Page, Wanted
 from marketplace.events.webhook_model import CONSUMER, DELIVERIES
 from marketplace.foundation import clock
 from marketplace.foundation.clock import Instant
@@ -50,6 +50,14 @@ def read_page(tx: sa.Connection, lane: str, wanted: Wanted, *, after: int, limit
 def read_new(tx: sa.Connection, lane: str, *, after: int, limit: int) -> list[Entry]:
     """Return the entries after a seq. A single statement."""
     return [to_entry(row) for row in sql.select_events(tx, lane, Wanted(), after=after, until=2**62, limit=limit)]
+
+
+def read_marks(tx: sa.Connection, lane: str, *, after: int, limit: int) -> list[Mark]:
+    """Return what the entries after a seq are about, which costs less than reading them. A single statement."""
+    return [
+        Mark(seq, (topic, kind, subject, member))
+        for seq, topic, kind, subject, member in sql.select_marks(tx, lane, after=after, limit=limit)
+    ]
 
 
 def read_bounds(tx: sa.Connection, lanes: Iterable[str]) -> dict[str, tuple[int, int]]:

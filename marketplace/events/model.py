@@ -52,6 +52,13 @@ class Lag(NamedTuple):
     since: Instant | None
 
 
+class Mark(NamedTuple):
+    """An entry by its seq, and by its topic, kind, subject and member, as `Wanted.has` takes them."""
+
+    seq: int
+    named: tuple[str, str, str, str | None]
+
+
 class Wanted(msgspec.Struct, frozen=True):
     """Which entries a reader asks for, and may see.
 

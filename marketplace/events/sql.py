@@ -49,6 +49,19 @@ def select_events(
     return tx.execute(query, {"of_lane": lane, "after": after, "until": until, "at_most": limit}).fetchall()
 
 
+_marks = (
+    sa.select(events.c.seq, events.c.topic, events.c.kind, events.c.subject, events.c.member)
+    .where(events.c.lane == _lane, events.c.seq > _after)
+    .order_by(events.c.seq)
+    .limit(_limit)
+)
+
+
+def select_marks(tx: sa.Connection, lane: str, *, after: int, limit: int) -> Sequence[Any]:
+    """Return what the entries of a lane after a seq are about, oldest first."""
+    return tx.execute(_marks, {"of_lane": lane, "after": after, "at_most": limit}).fetchall()
+
+
 _last_seq = (
     sa.select(commits.c.last_seq)
     .where(commits.c.lane == _lane)

@@ -23,9 +23,10 @@ INSERT INTO networks (network, seq, cidr, allocation, reuse_delay_seconds, versi
 SELECT '{NETWORK}', 1, '10.0.0.0/8', 'lowest', 60, 4, {{base}}, {{last}}, '16777214', '1', 50000, 50000, 50000, 0
 """
 ADDRESSES = f"""
-INSERT INTO addresses (network, ip_offset, ip, vm_id, owner, seq, assigned_at, resting_until)
+INSERT INTO addresses (network, ip_offset, ip, vm_id, hostname, owner, seq, assigned_at, resting_until)
 {NUMBERS.format(count=150_000)}
 SELECT '{NETWORK}', {{n}}, '', CASE WHEN n % 3 = 0 THEN 'vm' || n END,
+       CASE WHEN n % 6 = 0 THEN 'Host-' || (n % 5000) END,
        CASE WHEN n % 3 = 0 THEN 'u' || (n % 500) END, CASE WHEN n % 3 = 0 THEN n END,
        CASE WHEN n % 3 = 0 THEN {NEW_YEAR} END, CASE WHEN n % 3 = 1 THEN {NEW_YEAR} + n END
   FROM numbers
@@ -64,6 +65,9 @@ HOT = {
     "used up segments": Hot(("segments_pkey",), drop_segments),
     "what a VM has": Hot(("addresses_by_vm",), lambda tx: addresses.find_assignment(tx, NETWORK, "vm60000").assignment),
     "who has an address": Hot(("addresses_pkey",), lambda tx: addresses.find_address(tx, NETWORK, "10.0.0.3")),
+    "who has a hostname": Hot(
+        ("addresses_by_hostname",), lambda tx: addresses.find_hostname(tx, NETWORK, "HOST-1002", limit=100)
+    ),
     "a page of assignments": Hot(
         ("addresses_pkey",), lambda tx: addresses.list_assignments(tx, NETWORK, after=70_000, limit=100)
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from marketplace.auctions import book_log, lookups
+from marketplace.auctions import boards, book_log, lookups
 from marketplace.auctions.lookups import Wanted, WantedCommitments
 from marketplace.database import Database
 from tests.auctions.test_plans import FILL, TABLES
@@ -38,6 +38,16 @@ HOT = {
     "a solver": Hot(("auction_solvers_pkey",), lambda tx: lookups.find_solver(tx, "default", "s900")),
     "a page of a log": Hot(
         ("auction_log_pkey",), lambda tx: book_log.read_entries(tx, "default", first=9_000, limit=9)
+    ),
+    "orders that take bids, the newest first": Hot(
+        ("auction_orders_open",), lambda tx: boards.list_soliciting(tx, "default", limit=9)
+    ),
+    "commitments, the first due first": Hot(
+        ("auction_commitments_due",), lambda tx: boards.list_due(tx, "default", limit=9)
+    ),
+    "a member's orders and promises": Hot(
+        ("auction_orders_", "auction_commitments_by_solver"),
+        lambda tx: boards.read_own(tx, "default", "s7", limit=9).promises,
     ),
     "the head of a log": Hot((), lambda tx: book_log.read_head(tx, "default")),
 }

@@ -44,9 +44,10 @@ class Screen:
         self.context.add_cookies([{"name": "marketplace_acting", "value": username, "url": self.url}])
 
     def picture(self, page: Page, name: str) -> None:
+        """Keep a picture of a page: all of it where somebody wants to look, else what was in the window."""
         width = (page.viewport_size or {"width": 0})["width"]
         self.folder.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=self.folder / f"{name}-{width}.png", full_page=True)
+        page.screenshot(path=self.folder / f"{name}-{width}.png", full_page=FOLDER in os.environ)
 
     def violations(self, page: Page) -> list[str]:
         """Return what axe-core finds serious, a line each."""

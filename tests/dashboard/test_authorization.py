@@ -13,6 +13,7 @@ from litestar.routes import HTTPRoute
 from marketplace.app import create_app
 from marketplace.foundation.settings import Settings
 from marketplace.http import callers
+from tests.dashboard import auction_pages
 from tests.dashboard.browsing import Browser
 from tests.http import spot_market
 from tests.http.keyed import ALL_BUT_ADMIN, Keyed, keyed
@@ -142,6 +143,7 @@ TABLE = {
         "trade", f"{HOOKS}/{{hook}}/replay", {"lane": "hours", "from_seq": "1", "to_seq": "2"}, 404
     ),
 }
+TABLE |= {name: Row(*row) for name, row in auction_pages.TABLE.items()}
 ASKING = [name for name, row in TABLE.items() if row.scopes]
 # A stream has no end, which a client in this process would wait for; the tests of `live` follow some.
 ANSWERED = [name for name in ASKING if not name.endswith("/stream")]
@@ -209,12 +211,16 @@ def things_of_bob(server: Keyed) -> dict[str, Any]:
         "key_id": key["key_id"],
         "seq": entry["seq"],
     }
-    return ids | {
-        "hook": made["webhook"]["webhook_id"],
-        "vm_id": f"bobs-{number}",
-        "number": number,
-        "cidr": f"fd02:{number:x}::/64",
-    }
+    return (
+        ids
+        | auction_pages.things_of_bob(server)
+        | {
+            "hook": made["webhook"]["webhook_id"],
+            "vm_id": f"bobs-{number}",
+            "number": number,
+            "cidr": f"fd02:{number:x}::/64",
+        }
+    )
 
 
 SOME = {
@@ -226,7 +232,7 @@ SOME = {
     "key_id": "f" * 16,
     "hook": 1,
     "file": "x",
-}
+} | auction_pages.SOME
 
 
 def send(browser: Browser, name: str, things: dict[str, Any]) -> Any:
@@ -314,7 +320,7 @@ def test_a_member_sees_no_name_of_another(browsers: dict[str, Browser], things: 
 
 def test_a_page_offers_nothing_that_would_be_refused(browsers: dict[str, Browser]) -> None:
     reader = browsers["ann read"]
-    offered = "/dashboard/hours", "/dashboard/wallet", "/dashboard/addresses/default", KEYS, HOOKS, SPOT, POOLS
-    for path in offered:
+    pages = ("hours", "auctions", "wallet", "addresses/default", "admin/keys", "admin/webhooks")
+    for path in (*(f"/dashboard/{page}" for page in pages), SPOT, POOLS):
         actions = re.findall(r'<form method="post" action="([^"]+)"', reader.html(path))
         assert set(actions) == {"/dashboard/sign-out"}, path

@@ -15,16 +15,8 @@ from tests.structure import tree
 VENDORED = (Path("marketplace/dashboard/assets"), Path("tests/dashboard/assets"))
 LINE = re.compile(r"\| (\S+) \| (\S+) \| (\d+\.\d+\.\d+) \| (.+?), (LICENSE\S*) \| ([0-9a-f]{64}) \|")
 PAGES = (
-    "hours",
-    "spot",
-    "addresses",
-    "addresses/default",
-    "wallet",
-    "admin",
-    "admin/pools",
-    "admin/members",
-    "admin/keys",
-    "admin/webhooks",
+    *("hours", "spot", "auctions", "addresses", "addresses/default", "wallet"),
+    *("admin", "admin/pools", "admin/members", "admin/keys", "admin/webhooks"),
 )
 
 

@@ -211,11 +211,11 @@ def test_with_a_revoked_key_an_open_page_falls_silent(
         assert next_paint(frames).parts
         httpx.delete(f"{server.url}/api/v1/keys/{made['key_id']}", headers=admin, trust_env=False)
         time.sleep(1)  # within which it has to be felt
-        while not frames.empty():
-            frames.get()
-        bid(server, price=5, headers=admin)
-        frame = frames.get(timeout=8)
-        assert (frame.event, frame.data) == ("over", "")
+        meanwhile = [frames.get() for _ in range(frames.qsize())]
+        if "over" not in [frame.event for frame in meanwhile]:
+            bid(server, price=5, headers=admin)
+            frame = frames.get(timeout=8)
+            assert (frame.event, frame.data) == ("over", "")
 
 
 def test_a_stopping_server_lets_its_pages_go(sqlite_url: str, start_server: StartServer) -> None:

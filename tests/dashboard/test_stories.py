@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
+from marketplace.cli import root
 from tests.dashboard.screen import NARROW, WIDE, Screen, overflows
-from tests.services import chromium
-from tests.services.server import Server, clean_environment
+from tests.services.server import Server
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
     from tests.conftest import StartServer
     from tests.services.nursery import Nursery
@@ -30,23 +27,20 @@ pytestmark = pytest.mark.slow
 MARKETS = "/api/v1/hours/markets"
 HOSTILE = '<img src=x onerror="document.title=1">\u202egpj'
 PAGES = ("hours", "addresses", "addresses/default", "wallet", "admin", "admin/members", "admin/keys", "admin/webhooks")
+"""Those that no other story looks at in this way."""
 
 OpenScreen = Callable[..., Screen]
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium.running() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery | None) -> Iterator[Server]:
+def server(
+    module_sqlite_url: str, tmp_path_factory: pytest.TempPathFactory, nursery: Nursery | None
+) -> Iterator[Server]:
     """One server for the stories that do not mind each other: each has a market, or members, of its own."""
     folder = tmp_path_factory.mktemp("stories")
     flags = ("--max-waiting-seconds", "60", "--no-access-log")
-    server = Server(folder, f"sqlite:///{folder / 'market.db'}", *flags, nursery=nursery)
+    server = Server(folder, module_sqlite_url, *flags, nursery=nursery)
     server.start()
     yield server
     server.close()
@@ -60,25 +54,9 @@ def market(server: Server) -> str:
     return name
 
 
-@pytest.fixture
-def screen(browser: Browser, tmp_path: Path) -> Iterator[OpenScreen]:
-    """Open browsers of several visitors. No console may have complained, and no page have asked another host."""
-    opened: list[Screen] = []
-
-    def open_screen(url: str, size: tuple[int, int] = WIDE, **more: Any) -> Screen:
-        context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **more)
-        opened.append(Screen(context, url, tmp_path))
-        return opened[-1]
-
-    yield open_screen
-    for one in opened:
-        one.context.close()
-        assert one.complaints == []
-        assert one.strangers == []
-
-
 def post(server: Server, path: str, **body: Any) -> Any:
-    answer = httpx.post(f"{server.url}{path}", json=body, trust_env=False)
+    # Certificates, of which there are none here, take longer to load than the request does.
+    answer = httpx.post(f"{server.url}{path}", json=body, trust_env=False, verify=False)
     assert answer.is_success, answer.text
     return answer.json()
 
@@ -99,8 +77,10 @@ def test_a_bid_placed_on_a_page_is_in_the_ladder_of_another(
     ann, watcher = screen(server.url, size), screen(server.url, size)
     ann.act_as("ann")
     mine, others = ann.open(f"/dashboard/hours/{market}"), watcher.open(f"/dashboard/hours/{market}")
-    seconds = []
+    seconds: list[float] = []
     for price, promised in (("41", "none"), ("42", "none"), ("60", "40 hours for 2,400 credits")):
+        if price == "42" and min(seconds) < 1:
+            continue  # there is no need of another try
         fill_in(mine, "#bid-form", volume="100", price=price)
         mine.wait_for_selector("#preview :text('behind')" if promised == "none" else f"#preview :text('{promised}')")
         begun_at = time.monotonic()
@@ -136,12 +116,12 @@ def test_a_bid_is_amended_with_a_preview_and_twice_pressed_is_placed_once(
 
 
 def test_a_key_is_made_on_a_page_shown_once_and_revoked(
-    tmp_path: Path, start_server: StartServer, screen: OpenScreen
+    sqlite_url: str, start_server: StartServer, screen: OpenScreen, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    url = f"sqlite:///{tmp_path / 'keys.db'}"
-    command = [sys.executable, "-m", "marketplace", "keys", "create", "--admin", "--database-url", url]
-    key = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=True).stdout.strip()
-    server = start_server(url, "--auth", "keys")
+    with ThreadPoolExecutor(1) as aside:  # where the browser's loop does not run
+        assert aside.submit(root.run, ["keys", "create", "--admin", "--database-url", sqlite_url]).result() == 0
+    key = capfd.readouterr().out.strip()
+    server = start_server(sqlite_url, "--auth", "keys")
     visitor = screen(server.url, NARROW)
     page = visitor.open("/", is_live=False)
     assert visitor.violations(page) == []
@@ -199,9 +179,9 @@ def test_money_that_is_paid_moves_on_both_wallets(server: Server, screen: OpenSc
 
 
 def test_a_page_says_when_it_is_not_live_and_catches_up(
-    tmp_path: Path, start_server: StartServer, screen: OpenScreen
+    sqlite_url: str, start_server: StartServer, screen: OpenScreen
 ) -> None:
-    server, market = start_server(f"sqlite:///{tmp_path / 'stale.db'}"), "default"
+    server, market = start_server(sqlite_url), "default"
     watcher = screen(server.url)
     page = watcher.open(f"/dashboard/hours/{market}")
     server.stop()
@@ -256,9 +236,9 @@ def test_the_keyboard_reaches_everything(server: Server, market: str, screen: Op
     ("size", "scheme"), [(NARROW, "dark"), (WIDE, "light")], ids=["narrow and dark", "wide and light"]
 )
 def test_every_page_is_accessible_fits_and_shows_hostile_names_as_text(
-    server: Server, screen: OpenScreen, size: tuple[int, int], scheme: str
+    filled: Server, screen: OpenScreen, size: tuple[int, int], scheme: str
 ) -> None:
-    fill_the_market(server)
+    server = filled
     visitor = screen(server.url, size, color_scheme=scheme)
     visitor.act_as("ann")
     page = visitor.open("/dashboard/hours")
@@ -271,7 +251,9 @@ def test_every_page_is_accessible_fits_and_shows_hostile_names_as_text(
         assert page.locator("main img, main script").count() == 0, path
 
 
-def fill_the_market(server: Server) -> None:
+@pytest.fixture(scope="module")
+def filled(server: Server) -> Server:
+    """The same server with something on each page."""
     orders = f"{MARKETS}/default"
     for number in range(12):
         ann_or_not = "ann" if number % 2 else HOSTILE
@@ -280,8 +262,8 @@ def fill_the_market(server: Server) -> None:
         post(server, "/api/v1/ip/allocate", vm_id=f"vm-{number}", hostname=f"web-{number}.example", owner=HOSTILE)
     for body in ({"to": HOSTILE, "amount": "3.50"}, {"to": "bob", "amount": "1.00", "reason": HOSTILE[:64]}):
         post(server, "/api/v1/transfers", username="ann", **body)
-    with contextlib.suppress(AssertionError):
-        post(server, "/api/v1/members", username="ann")
-        post(server, "/api/v1/members", username=HOSTILE)
+    for username in ("ann", HOSTILE):
+        post(server, "/api/v1/members", username=username)
     post(server, "/api/v1/keys", username="ann", scopes=["read", "trade"], label=HOSTILE[:60])
     post(server, "/api/v1/webhooks", username="ann", url="https://example.org/hook")
+    return server

@@ -161,22 +161,43 @@
     }, 1000);
   }
 
-  // ── numbers that go on by themselves, from what the page said when it came: by this clock, which may be wrong ──────
+  // ── costs that go up by themselves, from what the page said when it came ───────────────────────────────────────────
   const begun = new WeakMap();
-  function count() {
+  function countUp() {
     for (const place of document.querySelectorAll("[data-counts]")) {
-      const { counts, micros, perHour, left } = place.dataset;
-      const said = `${micros} ${perHour} ${left}`;
+      const { micros, perHour } = place.dataset;
+      const said = `${micros} ${perHour}`;
       if (begun.get(place)?.said !== said) begun.set(place, { said, at: performance.now() });
       const gone = performance.now() - begun.get(place).at;
-      const seconds = Math.max(0, Math.floor((left - gone) / 1000));
-      const text = counts === "up"
-        ? ((+micros + (perHour * gone) / 3.6e6) / 1e6).toLocaleString("en", { minimumFractionDigits: 6, maximumFractionDigits: 6 })
-        : `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+      const text = ((+micros + (perHour * gone) / 3.6e6) / 1e6)
+        .toLocaleString("en", { minimumFractionDigits: 6, maximumFractionDigits: 6 });
       if (place.textContent !== text) place.textContent = text;
     }
   }
-  setInterval(count, 250);
+  setInterval(countUp, 250);
+
+  // ── countdowns: data-until is an instant of the server's clock, data-grace a later one, in milliseconds ───────────
+  const arrived = performance.timeOrigin + (performance.getEntriesByType("navigation")[0]?.responseStart ?? 0);
+  const skew = Number(document.body.dataset.now ?? arrived) - arrived;
+
+  function timeLeft(milliseconds) {
+    const seconds = Math.ceil(milliseconds / 1000);
+    const [hours, minutes, rest] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+    const two = (one) => String(one).padStart(2, "0");
+    return hours ? `${hours}:${two(minutes)}:${two(rest)}` : minutes ? `${minutes}:${two(rest)}` : `${rest} s`;
+  }
+  function countDown() {
+    const now = Date.now() + skew;
+    document.querySelectorAll("[data-until]").forEach((place) => {
+      const [until, grace] = [Number(place.dataset.until), Number(place.dataset.grace ?? 0)];
+      const text = now < until ? timeLeft(until - now) : now < grace ? `grace: ${timeLeft(grace - now)}` : "due";
+      if (place.textContent !== text) place.textContent = text;
+      place.classList.toggle("bad", now >= until);
+    });
+  }
+  setInterval(countDown, 250);
+  document.addEventListener("htmx:sse:after:message", countDown);
+  countDown();
 
   // ── forms: a number each, drawn anew once it was answered ─────────────────────────────────────────────────────────
   function renew(event) {
