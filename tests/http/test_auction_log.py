@@ -134,7 +134,7 @@ def test_what_bids_say_is_sealed_until_their_round_is_selected(http: httpx.Clien
     before, selected = found[:told_at], found[told_at]
     events = http.get("/api/v1/events?lane=money&topic=auctions&limit=1000").json()["items"]
     events_before = [event for event in events if event["seq"] < selected["seq"]]
-    for sealed in ("secretive", "discreet", "1.23456", "95.06112", "77"):
+    for sealed in ("secretive", "discreet", "1.23456", "95.06112", "77.00", "77000000"):
         assert sealed not in str([entry["data"] for entry in before]), sealed
         assert sealed not in str([(event["data"], event["member"], event["subject"]) for event in events_before])
     assert [one["rank"] for one in selected["data"]["bids"]] == [1, 2]
