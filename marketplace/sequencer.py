@@ -57,7 +57,7 @@ def run(settings: Settings, plan: Plan, *, show: Print) -> None:
 
 async def _run(service: Resources, plan: Plan, show: Print) -> None:
     stop = asyncio.Event()
-    with worker.stopping(stop):
+    with worker.stopping(stop), worker.telling_metrics(service.settings):
         async with worker.running(service), _feed(service) as feed, _speaking(service, plan, feed, show):
             book = await _prepare(service, plan)
             show(f"sequencing the book {book.book}, a tick each {book.tick_micros / clock.SECOND:g} s")

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping
 
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Histogram, start_http_server
 
 from marketplace import addresses, auctions, events, hours, identity, ledger, spot
 from marketplace.auctions import jobs as auctions_jobs
@@ -211,11 +211,30 @@ def work(settings: Settings) -> None:
 
 async def _work(service: Resources) -> None:
     stop = asyncio.Event()
-    with stopping(stop):
+    with stopping(stop), telling_metrics(service.settings):
         async with running(service):
             log.info("worker_started", jobs=[job.name for _, job in jobs(service)])
             await run_jobs(service, stop=stop)
     log.info("worker_stopped")
+
+
+@contextlib.contextmanager
+def telling_metrics(settings: Settings) -> Iterator[None]:
+    """Tell Prometheus what this process counts, while the body runs, where a port is set. Raises SettingsError."""
+    if settings.metrics_port is None:
+        yield
+        return
+    host, port = settings.metrics_host, settings.metrics_port
+    try:
+        server, thread = start_http_server(port, host)
+    except OSError as taken:
+        raise SettingsError(f"Metrics cannot be told on {host} port {port}: {taken.strerror}.") from taken
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @contextlib.contextmanager

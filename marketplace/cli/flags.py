@@ -116,6 +116,13 @@ class SpotFlags:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
+class MetricsFlags:
+    metrics_host: Annotated[str | None, _flag(help="The address to tell metrics on (127.0.0.1).", group=NETWORK)] = None
+    metrics_port: Annotated[int | None, _flag(help="Tell Prometheus here (nowhere).", group=NETWORK)] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
 class LineFlags:
     auction_order_port: Annotated[
         int | None, _flag(help="Tell solvers of orders here, a line each (nowhere).", group=AUCTIONS)
@@ -190,7 +197,9 @@ class ServerFlags:
     access_log: Annotated[bool | None, _flag(help="Log a line for each request (on).", group=OTHER)] = None
 
 
-FlagGroup = DatabaseFlags | LogFlags | LaneFlags | EventFlags | SpotFlags | LineFlags | ListenFlags | ServerFlags
+FlagGroup = (
+    DatabaseFlags | LogFlags | LaneFlags | EventFlags | SpotFlags | MetricsFlags | LineFlags | ListenFlags | ServerFlags
+)
 
 
 def load_settings(*groups: FlagGroup | None) -> Settings:

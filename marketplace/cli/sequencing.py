@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from marketplace.cli import terminal
-from marketplace.cli.flags import AUCTIONS, DatabaseFlags, LaneFlags, ListenFlags, LogFlags, load_settings
+from marketplace.cli.flags import AUCTIONS, DatabaseFlags, LaneFlags, ListenFlags, LogFlags, MetricsFlags, load_settings
 from marketplace.cli.serving import refusals_as_sentences
 
 Port = Annotated[int, Parameter(validator=Number(gte=0, lte=65_535), group=AUCTIONS)]
@@ -32,6 +32,7 @@ def sequencer(
     listen: ListenFlags | None = None,
     database: DatabaseFlags | None = None,
     lanes: LaneFlags | None = None,
+    metrics: MetricsFlags | None = None,
     logs: LogFlags | None = None,
 ) -> None:
     """Announce orders in batches, select bids and end commitments, each when its time has come.
@@ -62,7 +63,7 @@ def sequencer(
     seed
         The same seed draws the same orders again.
     """
-    settings = load_settings(listen, database, lanes, logs)
+    settings = load_settings(listen, database, lanes, metrics, logs)
     from marketplace import sequencer as program
 
     orders = synthetic if synthetic is not None else SYNTHETIC if settings.embedded else 0

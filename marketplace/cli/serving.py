@@ -13,6 +13,7 @@ from marketplace.cli.flags import (
     LaneFlags,
     LineFlags,
     LogFlags,
+    MetricsFlags,
     ServerFlags,
     SpotFlags,
     load_settings,
@@ -56,13 +57,14 @@ def work(
     lanes: LaneFlags | None = None,
     events: EventFlags | None = None,
     spot: SpotFlags | None = None,
+    metrics: MetricsFlags | None = None,
     logs: LogFlags | None = None,
 ) -> None:
     """Run the timed jobs of a marketplace on Postgres, such as taking expired bids off the book.
 
     One is enough; more of them do no harm. On the embedded database `marketplace serve` does it.
     """
-    settings = load_settings(database, lanes, events, spot, logs)
+    settings = load_settings(database, lanes, events, spot, metrics, logs)
     with _collecting_nothing():
         from marketplace import worker
 

@@ -99,6 +99,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     jobs: bool | None = None
     """Run the timed jobs inside `serve`; left out, on the embedded database only."""
+    metrics_host: str = "127.0.0.1"
+    """Where `work` and `sequencer` listen for Prometheus, to be read by whoever reaches it."""
+    metrics_port: Port | None = None
+    """Left out, they tell no metrics; `serve` has /metrics on its own port."""
     debug: bool = False
     log_format: Literal["auto", "json", "console"] = "auto"
     access_log: bool = True

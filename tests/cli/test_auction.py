@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from marketplace.cli import root
@@ -203,12 +204,21 @@ def test_a_sequencer_on_its_own_file_is_a_demonstration(crew: Crew, capsys: Capt
     assert "books balance" in printed_by(f"db audit --database-url {crew.database_url}", capsys)[-1].lower()
 
 
-def test_beside_servers_several_sequencers_put_out_nothing_unless_asked(tmp_path: Path, postgres_url: str) -> None:
+def test_beside_servers_several_sequencers_put_out_nothing_unless_asked(
+    tmp_path: Path, postgres_url: str, capsys: Capture
+) -> None:
     crew = Crew(tmp_path, postgres_url)
     try:
         crew.sequence("--tick", "0.1")
-        idle = crew.start("idle", "sequencer", "--database-url", postgres_url, "--no-line-protocol", "--tick", "0.1")
+        metrics = str(free_port())
+        flags = ("--database-url", postgres_url, "--no-line-protocol")
+        idle = crew.start("idle", "sequencer", *flags, "--tick", "0.1", "--metrics-port", metrics)
         until(lambda: all(child.read_log().count("nothing due") >= 3 for child in crew.children))
+        told = httpx.get(f"http://127.0.0.1:{metrics}/metrics").text
+        ticks = re.findall(r"^marketplace_auction_ticks_total\S* (\S+)$", told, re.MULTILINE)
+        assert sum(map(float, ticks)) >= 3
+        assert root.run(["sequencer", *flags, "--metrics-port", metrics]) == 2
+        assert metrics in capsys.readouterr().err
         assert not [child.read_log() for child in crew.children if "OrderAdded" in child.read_log()]
         assert "line protocol" not in idle.read_log()
         asked = ("--no-line-protocol", "--synthetic", "1")

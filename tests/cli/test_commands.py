@@ -166,7 +166,7 @@ def test_reports_are_listed_without_a_database(capsys: pytest.CaptureFixture[str
 def test_every_setting_has_a_flag_and_every_flag_is_a_setting() -> None:
     groups = (
         *(flags.ServerFlags, flags.DatabaseFlags, flags.LaneFlags),
-        *(flags.EventFlags, flags.SpotFlags, flags.LineFlags, flags.LogFlags),
+        *(flags.EventFlags, flags.SpotFlags, flags.MetricsFlags, flags.LineFlags, flags.LogFlags),
     )
     named = [field.name for group in groups for field in dataclasses.fields(group)]
     assert sorted(named) == sorted([field.name for field in msgspec.structs.fields(Settings)] + ["config"])
