@@ -33,7 +33,7 @@ from tests.addresses.simple_pool import SimpleNetwork, SimplePool, stats_of
 
 pytestmark = pytest.mark.property
 
-SEEDS = 20
+SEEDS, LONG_SEEDS = 6, 40
 STEPS = 200
 HOSTS = 14
 
@@ -43,7 +43,9 @@ KINDS = (("lowest", 0), ("lowest", 3), ("random", 0), ("random", 3))
 numbers = itertools.count()
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize(
+    "seed", [*range(SEEDS), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(SEEDS, LONG_SEEDS))]
+)
 async def test_a_long_random_life_is_as_the_plain_sets_say(desk: Desk, seed: int) -> None:
     dice = random.Random(seed)
     simple, names = await open_networks(desk)

@@ -26,7 +26,6 @@ from tests.http.conftest import serving
 from tests.http.keyed import ALL_BUT_ADMIN, Keyed, keyed
 from tests.http.routes_table import MARKET, TABLE, WEBHOOK
 from tests.http.test_gate import assert_problem
-from tests.services import postgres
 
 ANSWERED = [name for name in TABLE if not name.endswith("/stream")]
 NOBODY = ("malformed", "unknown", "revoked", "expired")
@@ -45,18 +44,11 @@ def routes() -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
-    """A server on each engine, for all tests here."""
-    if request.param == "sqlite":
-        with keyed(f"sqlite:///{tmp_path_factory.mktemp('keys') / 'keys.db'}") as opened:
-            yield opened
-        return
-    databases: postgres.Databases = request.getfixturevalue("postgres_databases")
-    name = databases.create_migrated()
-    with keyed(databases.url(name)) as opened:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
+    """One server for all tests here: who may do what is decided without a look at the engine."""
+    with keyed(f"sqlite:///{tmp_path_factory.mktemp('keys') / 'keys.db'}") as opened:
         yield opened
-    databases.drop(name)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +61,11 @@ _numbers = itertools.count(1)
 
 @pytest.fixture
 def things(server: Keyed, orders: dict[str, Any]) -> dict[str, Any]:
-    """What bob has: a bid, a supply, a VM's address, a key; and a network of the admin's, and numbers to be new by."""
+    return orders | things_of_bob(server)
+
+
+def things_of_bob(server: Keyed) -> dict[str, Any]:
+    """Return what bob has: a bid, a supply, an address, a key, …; a network of the admin, and numbers to be new by."""
     number = next(_numbers)
     bid = server.done("bob", "POST", f"{MARKET}/bids", json={"volume": 5, "price": 0})
     supply = server.done("bob", "POST", f"{MARKET}/supplies", json={"volume": 5, "min_price": 9})
@@ -85,8 +81,7 @@ def things(server: Keyed, orders: dict[str, Any]) -> dict[str, Any]:
     ids |= spot_market.things(server, number)
     order = server.done("bob", "POST", "/api/v1/auctions/orders", json={"description": "x", "input_budget": "0.01"})
     ids["order_id"] = order["order_id"]
-    ids |= {"vm_id": f"bobs-{number}", "network": f"t{number}", "number": number, "hex": f"{number:x}"}
-    return orders | ids
+    return ids | {"vm_id": f"bobs-{number}", "network": f"t{number}", "number": number, "hex": f"{number:x}"}
 
 
 def send(server: Keyed, who: str | None, name: str, things: dict[str, Any]) -> Any:
@@ -205,6 +200,14 @@ def test_a_member_may_do_all_this_with_its_own(server: Keyed, name: str, things:
 def test_an_admin_may_do_everything_for_anyone(server: Keyed, name: str, things: dict[str, Any]) -> None:
     answer = send(server, "admin", name, things)
     assert answer.is_success, answer.text
+
+
+def test_every_route_works_on_postgres_too(postgres_url: str) -> None:
+    with keyed(postgres_url) as server:
+        orders = auctioned.put_out(server)
+        for name in ANSWERED:
+            answer = send(server, "admin", name, orders | things_of_bob(server))
+            assert answer.is_success, (name, answer.text)
 
 
 def test_a_member_reads_its_own_entries_of_the_log_and_those_of_nobody(server: Keyed) -> None:

@@ -25,7 +25,7 @@ from tests.services.machine import Batches, play
 
 pytestmark = pytest.mark.property
 
-SEQUENCES, STEPS = 200, 30
+SEQUENCES, STEPS = 120, 30
 LONG_SEQUENCES, LONG_STEPS = 2_000, 100
 
 NAMES = ("ann", "bob", "cy")
