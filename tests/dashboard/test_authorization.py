@@ -305,8 +305,10 @@ def test_an_admin_may_do_everything_for_anyone(browsers: dict[str, Browser], thi
 def test_every_page_works_on_postgres_too(postgres_url: str) -> None:
     with keyed(postgres_url) as server:
         admin = signed_in(server, "admin")
-        for name in ANSWERED:
-            answer = send(admin, name, things_of_bob(server))
+        things = things_of_bob(server)
+        for name in sorted(ANSWERED, key=lambda name: not name.startswith("GET")):  # reads leave things as they are
+            things = things if name.startswith("GET") else things_of_bob(server)
+            answer = send(admin, name, things)
             assert answer.status_code == 200, (name, answer.text)
 
 

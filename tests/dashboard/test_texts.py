@@ -19,7 +19,7 @@ SCRIPT = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
 HOSTILE = [
     SCRIPT,
     "' onmouseover='alert(1)",
-    "{{ 7 * 7 }}",
+    "{{ 7777 * 7777 }}",
     "ann\u202egpj.exe",
     "\u2066bob\u2069",
     "zero\u200bwidth",
@@ -51,7 +51,7 @@ def test_a_hostile_username_is_text_on_every_page(market: Client, username: str)
         page = browser.html(f"/dashboard/{path}")
         shown = re.sub(r' value="[^"]*"', "", page)  # a field holds the exact text, escaped
         assert not DANGEROUS.search(shown), path
-        assert "49" not in re.sub(r"\d{2}:\d{2}:\d{2}|[0-9a-f]{16,}", "", shown) or "{{" not in username
+        assert "60481729" not in shown
 
 
 def test_a_field_holds_the_exact_name(market: Client) -> None:

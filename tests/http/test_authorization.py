@@ -103,12 +103,17 @@ def heads(server: Keyed) -> dict[str, int]:
 
 
 def _head(server: Keyed, lane: str) -> int:
-    after, following = -1, 0
+    after, following = -1, _known.get((id(server), lane), 0)
     while after != following:
         after = following
         page = server.done("admin", "GET", f"/api/v1/events?lane={lane}&after={after}&limit=1000")
         following = page["next"]
+    _known[id(server), lane] = after
     return after
+
+
+_known: dict[tuple[int, str], int] = {}
+"""How far a server's logs were when they were looked at last."""
 
 
 # ── the table is whole ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -204,9 +209,11 @@ def test_an_admin_may_do_everything_for_anyone(server: Keyed, name: str, things:
 
 def test_every_route_works_on_postgres_too(postgres_url: str) -> None:
     with keyed(postgres_url) as server:
-        orders = auctioned.put_out(server)
-        for name in ANSWERED:
-            answer = send(server, "admin", name, orders | things_of_bob(server))
+        things = auctioned.put_out(server) | things_of_bob(server)
+        for name in sorted(ANSWERED, key=lambda name: not name.startswith("GET")):  # reads leave things as they are
+            if not name.startswith("GET"):
+                things |= things_of_bob(server)
+            answer = send(server, "admin", name, things)
             assert answer.is_success, (name, answer.text)
 
 

@@ -110,7 +110,7 @@ def test_the_api_keeps_its_own_description(
     done = subprocess.run(
         [
             *(command, "run", f"{server.url}/api/v1/openapi.json"),
-            *("--max-examples", "100" if is_soak else "5", "--continue-on-failure", "--seed", "1"),
+            *("--max-examples", "100" if is_soak else "10", "--continue-on-failure", "--seed", "1"),
             *("--exclude-path-regex", "/stream$"),  # its answer has no end
             *("--exclude-path", "/api/v1/spot/leases/{lease_id}/notice"),  # only the lease knows its secret
             *("--exclude-path", "/api/v1/spot/leases/{lease_id}/simulate-eviction"),  # a lease is evicted once

@@ -195,14 +195,15 @@ def running(*, durable: bool = False, settings: Mapping[str, str] | None = None)
             cluster.stop("immediate")
 
 
-def execute(url: str, statement: str) -> list[asyncpg.Record]:
-    """Run one statement at `url`, in a thread of its own, so that it may be called with or without an event loop."""
+def execute(url: str, *statements: str) -> list[asyncpg.Record]:
+    """Run statements at `url`, each by itself, in a thread of its own: it may be called with or without an event loop."""
     results: list[Any] = []
 
     async def run() -> None:
         connection = await asyncpg.connect(url, timeout=60)
         try:
-            results.extend(await connection.fetch(statement))
+            for statement in statements:
+                results.extend(await connection.fetch(statement))
         finally:
             await connection.close()
 
@@ -230,6 +231,8 @@ class Databases:
         self._prefix = f"marketplace_test_{uuid.uuid4().hex[:8]}"
         self._count = 0
         self._template: str | None = None
+        self._left: list[str] = []
+        """What nobody needs any more; it goes with the next one that comes, in one connection."""
 
     def url(self, name: str) -> str:
         """Return the server's URL with another database in it."""
@@ -239,7 +242,8 @@ class Databases:
         """Create a database and return its name."""
         self._count += 1
         name = f"{self._prefix}_{self._count}"
-        execute(self._admin_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+        # A copy of the files is quicker than of the pages by the log, where nothing has to last.
+        self._run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         return name
 
     def create_migrated(self) -> str:
@@ -253,11 +257,16 @@ class Databases:
         return self.create(template=self._template)
 
     def drop(self, name: str) -> None:
-        execute(self._admin_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        self._left.append(name)
 
     def close(self) -> None:
         if self._template is not None:
             self.drop(self._template)
+        self._run()
+
+    def _run(self, *statements: str) -> None:
+        left, self._left = self._left, []
+        execute(self._admin_url, *(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)" for name in left), *statements)
 
 
 def _account() -> pwd.struct_passwd | None:
