@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from marketplace import ledger
 from marketplace.auctions import entries, errors, model, selection, sql
-from marketplace.auctions.book import Journal, as_input, as_output, known_books, output_wallet
+from marketplace.auctions.book import Journal, as_input, as_output, known_books, known_solvers, output_wallet
 from marketplace.auctions.model import (
     Claim,
     Commitment,
@@ -39,7 +39,7 @@ class Bidding:
         self.books = known_books(tx, log, {order.book for order in self.orders.values()})
         known = [(self.orders[each.order_id].book, each) for each in commands if each.order_id in self.orders]
         self.bids = sql.read_bids(tx, {(book, each.order_id, each.solver) for book, each in known})
-        self.records = sql.read_solvers(tx, {(book, each.solver) for book, each in known})
+        self.records = known_solvers(tx, log, {(book, each.solver) for book, each in known})
         self.changed_orders: dict[int, Order] = {}
         self.changed_bids: dict[tuple[int, str], SolverBid] = {}
 
@@ -110,8 +110,8 @@ def _closed_to(order: Order | None, command: PlaceBid, bidding: Bidding) -> Refu
         return errors.OrderClosed(order.order_id, "expired")
     if order.owner == command.solver:
         return errors.OwnOrder(order.order_id)
-    record = bidding.records.get((order.book, command.solver))
-    if record and record.is_blocked(bidding.now):
+    record = bidding.records[order.book, command.solver]
+    if record.is_blocked(bidding.now):
         return errors.SolverBlocked(command.solver, blocked_until=record.blocked_until)
     return None
 

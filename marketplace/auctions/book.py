@@ -13,9 +13,12 @@ import sqlalchemy as sa
 
 from marketplace import ledger
 from marketplace.auctions import entries, sql
-from marketplace.auctions.model import Book, LogEntry, Order
+from marketplace.auctions.model import Book, LogEntry, Order, SolverRecord
 from marketplace.database import Log, bulk
 from marketplace.foundation import money
+
+MOST_KEPT = 20_000
+"""Records that are kept in mind; there may be any number of names."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -25,6 +28,23 @@ def known_books(tx: sa.Connection, log: Log, names: Iterable[str]) -> dict[str, 
     known: dict[str, Book] = log.kept("auctions.books")
     missing = set(names).difference(known)
     known.update((book.book, book) for book in (sql.read_books(tx, missing) if missing else ()))
+    return known
+
+
+def known_solvers(
+    tx: sa.Connection, log: Log, names: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], SolverRecord]:
+    """Return the records of solvers by (book, solver), a clean one for who has none; read again as books are.
+
+    Whoever writes a record puts the new one in here.
+    """
+    known: dict[tuple[str, str], SolverRecord] = log.kept("auctions.solvers")
+    if len(known) > MOST_KEPT:
+        known.clear()
+    missing = set(names).difference(known)
+    if missing:
+        found = sql.read_solvers(tx, missing)
+        known.update((name, found.get(name) or SolverRecord(*name)) for name in missing)
     return known
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from marketplace import ledger
 from marketplace.auctions import selection, sql
-from marketplace.auctions.book import Journal, escrow_of, input_wallet
+from marketplace.auctions.book import Journal, escrow_of, input_wallet, known_solvers
 from marketplace.auctions.model import (
     Batch,
     Book,
@@ -78,7 +78,7 @@ class Turn:
         self.deposits = sql.read_deposits_of(
             tx, [(book.book, one.commitment_id) for one in due.commitments if one.deposits]
         )
-        self.records = sql.read_solvers(tx, {(book.book, one.solver) for one in due.commitments})
+        self.records = known_solvers(tx, log, {(book.book, one.solver) for one in due.commitments})
         self._blocked = sql.read_blocked(tx, book.book, now=now) if self.bids else set()
         sql.read_descriptions(tx, due.announcing)
         self.money = ledger.open_books(
@@ -140,8 +140,7 @@ class Turn:
 
     def record_of(self, solver: str) -> SolverRecord:
         """Return how a solver has kept its word until now."""
-        name = (self.book.book, solver)
-        return self.records.get(name) or SolverRecord(*name)
+        return self.records[self.book.book, solver]
 
     # ── what is changed ──────────────────────────────────────────────────────────────────────────────────────────────
 
