@@ -196,7 +196,7 @@ def running(*, durable: bool = False, settings: Mapping[str, str] | None = None)
 
 
 def execute(url: str, *statements: str) -> list[asyncpg.Record]:
-    """Run statements at `url`, each by itself, in a thread of its own: it may be called with or without an event loop."""
+    """Run statements at `url`, each by itself, in a thread of its own: with an event loop around or without."""
     results: list[Any] = []
 
     async def run() -> None:
