@@ -31,9 +31,7 @@ def known_books(tx: sa.Connection, log: Log, names: Iterable[str]) -> dict[str, 
     return known
 
 
-def known_solvers(
-    tx: sa.Connection, log: Log, names: Iterable[tuple[str, str]]
-) -> dict[tuple[str, str], SolverRecord]:
+def known_solvers(tx: sa.Connection, log: Log, names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], SolverRecord]:
     """Return the records of solvers by (book, solver), a clean one for who has none; read again as books are.
 
     Whoever writes a record puts the new one in here.
